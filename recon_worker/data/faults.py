@@ -21,7 +21,9 @@ class InputFault(Exception):
 class ReconstructionFault(Exception):
     """We are at fault: a step of the chain broke on an input that it should have handled."""
 
-    def __init__(self, what: str, action: str = "Try again; if it fails again, report it with the job's number.") -> None:
+    def __init__(
+        self, what: str, action: str = "Try again; if it fails again, report it with the job's number."
+    ) -> None:
         super().__init__(f"{what} {action}")
         self.what = what
         self.action = action

@@ -40,7 +40,12 @@ class SlicePlane:
 
 
 def affine_from_planes(
-    planes: list[SlicePlane], *, rows: int, columns: int, row_spacing_mm: float, column_spacing_mm: float,
+    planes: list[SlicePlane],
+    *,
+    rows: int,
+    columns: int,
+    row_spacing_mm: float,
+    column_spacing_mm: float,
     slice_thickness_mm: float,
 ) -> FloatArray:
     """Affine `[4, 4]` from voxel index (slice, row, column) to LPS mm, for image rows along the phase direction

@@ -67,7 +67,9 @@ class Volume:
         affine[:3, 3] += affine[:3, axis] * (length - 1)
         affine[:3, axis] *= -1
         return replace(
-            self, array=np.flip(self.array, axis), affine=affine,
+            self,
+            array=np.flip(self.array, axis),
+            affine=affine,
             noise_std=None if self.noise_std is None else np.flip(self.noise_std, axis),
         )
 
@@ -76,6 +78,8 @@ class Volume:
         affine = self.affine.copy()
         affine[:3, :3] = self.affine[:3, list(axes)]
         return replace(
-            self, array=np.transpose(self.array, axes), affine=affine,
+            self,
+            array=np.transpose(self.array, axes),
+            affine=affine,
             noise_std=None if self.noise_std is None else np.transpose(self.noise_std, axes),
         )

@@ -1,0 +1,1 @@
+"""The append-only trail: one hash chain per study."""

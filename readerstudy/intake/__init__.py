@@ -1,0 +1,1 @@
+"""The door for files: resumable uploads, checksums, raw files."""

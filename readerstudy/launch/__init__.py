@@ -1,0 +1,1 @@
+"""Starts and supervises the whole application, and fills it with the demonstration studies."""

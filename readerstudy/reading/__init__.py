@@ -1,0 +1,1 @@
+"""Order plans, presentations, grades, sign-off. Holds nothing that differs by arm."""

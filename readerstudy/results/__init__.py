@@ -1,0 +1,1 @@
+"""Score table, tables of the paper, figures, downloads; nothing before the lock."""

@@ -1,0 +1,1 @@
+"""What a study is: people, subjects, sequences, arms, criteria, plan, and its life."""

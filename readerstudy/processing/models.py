@@ -1,0 +1,120 @@
+"""Jobs of the recon worker, what they made, and where it came from."""
+
+import uuid
+
+from django.db import models
+from django.db.models import Q
+
+from readerstudy.intake.models import RawFile
+from readerstudy.studies.models import Acquisition, Arm, Sequence, Study, Subject
+
+
+class Job(models.Model):
+    """One acquisition job (raw file to complex volumes) or finishing job (volumes to blinded series)."""
+
+    class Kind(models.TextChoices):
+        ACQUISITION = "acquisition", "acquisition"
+        FINISHING = "finishing", "finishing"
+
+    class Status(models.TextChoices):
+        QUEUED = "queued", "queued"
+        RUNNING = "running", "running"
+        DONE = "done", "done"
+        FAILED = "failed", "failed"
+        CANCELLED = "cancelled", "cancelled"
+
+    class Responsibility(models.TextChoices):
+        FILE = "file", "the file's"
+        OURS = "ours", "ours"
+
+    FINAL = (Status.DONE, Status.FAILED, Status.CANCELLED)
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="jobs")
+    kind = models.CharField(max_length=12, choices=Kind)
+    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="jobs")
+    sequence = models.ForeignKey(Sequence, on_delete=models.CASCADE, related_name="+")
+    acquisition = models.ForeignKey(
+        Acquisition, null=True, on_delete=models.CASCADE, related_name="+", help_text="Of an acquisition job."
+    )
+    raw_file = models.ForeignKey(
+        RawFile, null=True, on_delete=models.CASCADE, related_name="jobs", help_text="Of an acquisition job."
+    )
+    inputs = models.ManyToManyField("self", symmetrical=False, related_name="finishing_jobs", blank=True)
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    attempt = models.PositiveSmallIntegerField(default=1)
+    stage = models.CharField(max_length=60, blank=True)
+    fraction = models.FloatField(default=0)
+    work_order = models.JSONField(default=dict)
+    failure_responsibility = models.CharField(max_length=6, choices=Responsibility, blank=True)
+    failure_message = models.TextField(blank=True)
+    failure_action = models.TextField(blank=True)
+    failure_detail = models.TextField(blank=True, help_text="For us, never shown.")
+    summary = models.JSONField(default=dict, help_text="What the acquisition holds (matrix, slices, coils, NEX).")
+    lineage = models.JSONField(default=dict)
+    queued_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    heartbeat_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["queued_at"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(kind="finishing") | (Q(raw_file__isnull=False) & Q(acquisition__isnull=False)),
+                name="processing_job_acquisition_has_file",
+            ),
+            models.UniqueConstraint(
+                fields=["raw_file"],
+                condition=Q(status__in=["queued", "running", "done"]),
+                name="processing_job_one_live_for_file",
+            ),
+            models.UniqueConstraint(
+                fields=["subject", "sequence"],
+                condition=Q(kind="finishing", status__in=["queued", "running", "done"]),
+                name="processing_job_one_live_finishing",
+            ),
+        ]
+
+
+class VolumeFile(models.Model):
+    """A complex volume that an acquisition job stored."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="volumes")
+    noise_reduction = models.DecimalField(max_digits=4, decimal_places=2, default=0)
+    path = models.CharField(max_length=300)
+    sha256 = models.CharField(max_length=64)
+    bytes = models.PositiveBigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "noise_reduction"], name="processing_volumefile_unique")]
+
+
+class Series(models.Model):
+    """A finished, authored series of one arm. Lives until a newer finishing job takes its place."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="series")
+    study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="series")
+    subject = models.ForeignKey(Subject, on_delete=models.CASCADE, related_name="series")
+    sequence = models.ForeignKey(Sequence, on_delete=models.CASCADE, related_name="+")
+    arm = models.ForeignKey(Arm, on_delete=models.PROTECT, related_name="series")
+    path = models.CharField(max_length=300, help_text="Folder in storage: frames.u16, series.json, dicom/ ...")
+    rows = models.PositiveIntegerField()
+    columns = models.PositiveIntegerField()
+    slices = models.PositiveIntegerField()
+    spacing_mm = models.JSONField(help_text="[slice, row, column]")
+    window = models.JSONField(help_text="[centre, width]")
+    edges = models.JSONField(help_text="left, right, top, bottom: one letter each")
+    files = models.JSONField(default=list, help_text="path, sha256 and bytes of every file")
+    preview = models.CharField(max_length=300, blank=True)
+    is_current = models.BooleanField(default=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["subject", "sequence", "arm"],
+                condition=Q(is_current=True),
+                name="processing_series_one_current",
+            )
+        ]

@@ -1,1 +1,1 @@
-"""Settings: `base` for all; `development` (embedded default), `testing`, `production` (everything from the environment)."""
+"""Settings: `base` for all; `development` (embedded default), `testing`, `production` (from the environment)."""

@@ -27,12 +27,16 @@ class Upload(models.Model):
     acquisition = models.ForeignKey(Acquisition, on_delete=models.CASCADE, related_name="+")
     uploader = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
     file_name = models.CharField(max_length=255, help_text="As the browser said it. Shown, never trusted.")
+    fingerprint = models.CharField(
+        max_length=200, blank=True, help_text="What the browser knows the file by, to go on with the same one."
+    )
     length = models.PositiveBigIntegerField()
     offset = models.PositiveBigIntegerField(default=0)
     state = models.CharField(max_length=12, choices=State, default=State.RECEIVING)
     refusal = models.TextField(blank=True, help_text="What is wrong and what to do, where it was refused.")
     created_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()
+    accept_sent_at = models.DateTimeField(null=True, help_text="When the task that checks it was last sent.")
 
     class Meta:
         ordering = ["created_at"]

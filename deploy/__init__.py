@@ -1,0 +1,1 @@
+"""Small commands that run inside the containers."""

@@ -1,0 +1,54 @@
+"""Opening an HDF5 file that somebody uploaded: nothing outside the file is followed, nothing is believed unread."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import h5py
+
+from recon_worker.data import InputFault
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+AGAIN = "Copy it from the scanner again and compare the sizes."
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """The open file, read-only; errors of the HDF5 library become faults of the input.
+
+    Raises
+    ------
+    InputFault
+        If the file is truncated or damaged, now or while it is being read.
+    """
+    try:
+        file = h5py.File(path, "r", locking=False)
+    except OSError as error:
+        if "truncated" in str(error):
+            raise InputFault("The HDF5 file is truncated: it ends before its declared end.", AGAIN) from None
+        raise InputFault("The HDF5 file is damaged: its structure cannot be read.", AGAIN) from None
+    try:
+        with file:
+            yield file
+    except (OSError, RuntimeError, KeyError) as error:
+        # h5py reports damaged trees, heaps and chunks with these three.
+        raise InputFault("The HDF5 file is damaged: a part of its data cannot be read.", AGAIN) from error
+
+
+def own_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+    """`group[name]` if it is stored in this very file; None if there is no such member.
+
+    Soft and external links, external raw storage and virtual data sets could make the worker read other files of its
+    machine; they are refused.
+    """
+    link = group.get(name, getlink=True)
+    if link is None:
+        return None
+    if not isinstance(link, h5py.HardLink):
+        raise InputFault("The HDF5 file points to data outside itself.", "Store the data in the file itself.")
+    member = group[name]
+    if isinstance(member, h5py.Dataset) and (member.external or member.is_virtual):
+        raise InputFault("The HDF5 file points to data outside itself.", "Store the data in the file itself.")
+    return member

@@ -1,0 +1,1 @@
+"""The conventional chain: whitening, averaging, coil combination, partial Fourier, geometry, grid and intensity."""

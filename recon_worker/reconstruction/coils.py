@@ -1,0 +1,52 @@
+"""Coil sensitivity maps from a calibration block, and the matched-filter combination.
+
+Maps: low-resolution coil images (windowed centre of k-space) divided by their root sum of squares. Combination: the
+matched filter of Roemer et al., MRM 16:192 (1990), on whitened channels, where it is the sum of conj(map) x image.
+As the maps have unit norm in every pixel, unit noise in the channels is unit noise in the combined image.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from recon_worker.reconstruction.fourier import to_image, to_kspace
+
+CALIBRATION_STEPS = 32
+"""Phase-encode steps of the calibration block, where as many were acquired on both sides of the centre."""
+
+
+def window(length: int, centre: int, half_width: float, device: torch.device | str = "cpu") -> torch.Tensor:
+    """`[length]` float32 Hann window that is one at `centre` and reaches zero at `half_width` from it."""
+    distance = (torch.arange(length, device=device) - centre).abs() / half_width
+    return torch.where(distance < 1, 0.5 * (1 + torch.cos(torch.pi * distance)), torch.zeros_like(distance))
+
+
+def coil_maps(
+    hybrid: torch.Tensor, *, ky_centre: int, half_width_steps: int, half_width_samples: float
+) -> torch.Tensor:
+    """Relative sensitivities `[channel, row, column]`, unit norm over channels in every pixel.
+
+    Parameters
+    ----------
+    hybrid
+        `[channel, ky, column]` whitened, readout already transformed to image columns.
+    half_width_steps, half_width_samples
+        Where the window reaches zero along phase encoding and readout, in k-space samples.
+    """
+    columns = hybrid.shape[2]
+    along_phase = window(hybrid.shape[1], ky_centre, half_width_steps + 1, hybrid.device)
+    reach = int(min(half_width_steps, ky_centre, hybrid.shape[1] - 1 - ky_centre))
+    block = slice(ky_centre - reach, ky_centre + reach + 1)
+    # Only the few lines of the block are low-passed along the readout.
+    lines = to_kspace(hybrid[:, block] * along_phase[block, None], 2)
+    lines = lines * window(columns, columns // 2, half_width_samples + 1, hybrid.device)
+    low = torch.zeros_like(hybrid)
+    low[:, block] = to_image(lines, 2)
+    low = to_image(low, 1)
+    norm = low.abs().square().sum(dim=0, keepdim=True).sqrt()
+    return low / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+
+
+def combine(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
+    """Matched-filter combination `[row, column]` of whitened `images` `[channel, row, column]`."""
+    return (maps.conj() * images).sum(dim=0)

@@ -1,0 +1,203 @@
+"""The door for people and scripts: `python -m recon_worker simulate | inspect | reconstruct`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+
+from recon_worker.data import InputFault, ReconstructionFault
+from recon_worker.store import StorageFault, storage_fault
+
+EXIT_CODES = "Exit status: 0 done; 1 failed, with one sentence on standard error; 2 wrong usage."
+
+
+def _factor(text: str) -> float:
+    value = float(text)
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0 and 1")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a positive number")
+    return value
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    top = argparse.ArgumentParser(
+        prog="python -m recon_worker",
+        description="From raw k-space to DICOM series, without the web application.",
+        epilog=EXIT_CODES,
+    )
+    top.add_argument("--traceback", action="store_true", help="on failure also print where in the program it happened")
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    simulate = commands.add_parser(
+        "simulate",
+        help="write simulated raw acquisitions of the lumbar spine, with their truth",
+        description="Write ISMRMRD files of simulated subjects (sagittal T2 FS, sagittal T1, axial T2; Standard and "
+        "Fast acquisition each), manifest.json, truth.npz for each, and measurements.csv with the true disc heights "
+        "and body volumes.",
+        epilog=EXIT_CODES,
+    )
+    simulate.add_argument("out", type=Path, metavar="OUT", help="folder to write into; made if missing")
+    simulate.add_argument("--subjects", type=_count, required=True, metavar="N", help="how many subjects")
+    simulate.add_argument("--seed", type=int, default=0, metavar="S", help="equal seeds give equal data (default 0)")
+    simulate.add_argument(
+        "--size",
+        choices=["small", "full"],
+        default="full",
+        help="matrix and slices: as in the paper, or seconds a subject",
+    )
+
+    inspect = commands.add_parser(
+        "inspect",
+        help="say what a raw file holds, as JSON",
+        description="Print what a raw k-space file holds, as JSON, without any patient field.",
+        epilog=EXIT_CODES,
+    )
+    inspect.add_argument("raw", type=Path, metavar="RAW", help="ISMRMRD (HDF5) or Siemens twix file")
+
+    reconstruct = commands.add_parser(
+        "reconstruct",
+        help="reconstruct a raw file to a DICOM series",
+        description="Reconstruct a raw k-space file: noise whitening, averaging, coil combination, partial Fourier, "
+        "intensity correction. Writes the DICOM series into OUT/reconstructed/.",
+        epilog=EXIT_CODES,
+    )
+    reconstruct.add_argument("raw", type=Path, metavar="RAW", help="ISMRMRD (HDF5) or Siemens twix file")
+    reconstruct.add_argument("out", type=Path, metavar="OUT", help="folder for the series; made if missing")
+    reconstruct.add_argument(
+        "--noise-reduction",
+        type=_factor,
+        nargs="+",
+        default=[],
+        metavar="F",
+        help="also write denoised series with these noise reduction factors, such as 0.25 0.5 0.75 "
+        "(needs the denoising network, which this version does not have)",
+    )
+    reconstruct.add_argument(
+        "--save-arrays",
+        type=Path,
+        metavar="FILE.npz",
+        help="also save the complex image and its noise map: image (complex64), noise_std (float32; both slice, row, "
+        "column), spacing_mm, affine (voxel index to DICOM patient coordinates)",
+    )
+    return top
+
+
+class Progress:
+    """A bar on a terminal. Elsewhere, in a script's log, a line for each stage and each quarter, and only once the work
+    has taken some seconds: what fails at once says its one sentence alone."""
+
+    WIDTH = 30
+    QUIET_SECONDS = 5.0
+
+    def __init__(self) -> None:
+        self._is_terminal = sys.stderr.isatty()
+        self._began = time.monotonic()
+        self._said: tuple[str, int] | None = None
+        self._length = 0
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        """Show where the work is."""
+        percent = int(100 * min(max(fraction, 0.0), 1.0))
+        if self._is_terminal:
+            full = self.WIDTH * percent // 100
+            line = f"[{'#' * full}{'.' * (self.WIDTH - full)}] {percent:3d} %  {stage}"
+            print("\r" + line.ljust(self._length), end="", file=sys.stderr, flush=True)
+            self._length = len(line)
+        elif self._said != (stage, percent // 25) and time.monotonic() - self._began > self.QUIET_SECONDS:
+            self._said = (stage, percent // 25)
+            print(f"{percent:3d} %  {stage}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the bar's line."""
+        if self._is_terminal and self._length:
+            print("\r" + " " * self._length + "\r", end="", file=sys.stderr, flush=True)
+            self._length = 0
+
+
+def _simulate(arguments: argparse.Namespace, progress: Progress) -> None:
+    from recon_worker.phantom.simulate import simulate_study
+
+    out: Path = arguments.out
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputFault(f"{out} is not an empty folder.", "Name another one.")
+    manifest = simulate_study(
+        out, subjects=arguments.subjects, seed=arguments.seed, size=arguments.size, progress=progress
+    )
+    progress.end()
+    print(manifest)
+
+
+def _inspect(arguments: argparse.Namespace, progress: Progress) -> None:
+    from recon_worker.rawdata.open import open_kspace
+
+    print(json.dumps(open_kspace(arguments.raw).summary, indent=2, ensure_ascii=False))
+
+
+def _reconstruct(arguments: argparse.Namespace, progress: Progress) -> None:
+    from recon_worker.pipeline import reconstruct_to_folder
+
+    done = reconstruct_to_folder(
+        arguments.raw,
+        arguments.out,
+        noise_reduction=arguments.noise_reduction,
+        save_arrays=arguments.save_arrays,
+        report=progress,
+    )
+    progress.end()
+    for remark in done["summary"]["remarks"]:
+        print(remark, file=sys.stderr)
+    print(arguments.out / "reconstructed")
+
+
+COMMANDS = {"simulate": _simulate, "inspect": _inspect, "reconstruct": _reconstruct}
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status."""
+    arguments = parser().parse_args(words)
+    progress = Progress()
+    try:
+        COMMANDS[arguments.command](arguments, progress)
+    except BrokenPipeError:  # the reader of our output has gone, `| head` for instance
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (Exception, KeyboardInterrupt) as error:
+        progress.end()
+        if arguments.traceback:
+            traceback.print_exc()
+        print(_sentence(error), file=sys.stderr)
+        return 1
+    return 0
+
+
+def _sentence(error: BaseException) -> str:
+    """One line that says what is wrong and what to do."""
+    if isinstance(error, MemoryError):
+        return "The file needs more memory than this machine has. Run it on a larger one."
+    if isinstance(error, KeyboardInterrupt):
+        return "Stopped; nothing was written."
+    if isinstance(error, OSError):
+        error = storage_fault(error)
+    if isinstance(error, InputFault | StorageFault | ReconstructionFault):
+        return " ".join(str(error).split())
+    return (
+        f"The program failed on this input ({type(error).__name__}: {' '.join(str(error).split())[:200]}); "
+        "this is our fault: run it again with --traceback before the command and report what it prints."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""Complex volumes as files: between the jobs, and for whoever asks the command line for the arrays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recon_worker.data import ReconstructionFault, Volume
+
+
+@dataclass(frozen=True)
+class StoredVolume:
+    """A volume as an acquisition job stored it, and how much noise was taken from it (0..1)."""
+
+    volume: Volume
+    noise_reduction: float
+
+
+def save_volume(path: Path, volume: Volume, *, noise_reduction: float) -> None:
+    """Write a complex volume as `npz` in the layout of docs/contracts/README.md (equal volumes give equal bytes)."""
+    if volume.noise_std is None:
+        raise ReconstructionFault("The reconstruction gave no noise map.")
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            image=volume.array.astype(np.complex64, copy=False),
+            noise_std=volume.noise_std,
+            affine=volume.affine,
+            slice_thickness_mm=np.float64(volume.slice_thickness_mm),
+            noise_reduction=np.float64(noise_reduction),
+        )
+
+
+def load_volume(path: Path) -> StoredVolume:
+    """Read what `save_volume` wrote."""
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            volume = Volume(
+                array=arrays["image"],
+                affine=arrays["affine"],
+                slice_thickness_mm=float(arrays["slice_thickness_mm"]),
+                noise_std=arrays["noise_std"],
+            )
+            return StoredVolume(volume, float(arrays["noise_reduction"]))
+    except (ValueError, KeyError, EOFError) as error:
+        raise ReconstructionFault(f"The stored volume {path.name} cannot be read ({error}).") from error
+
+
+def write_arrays(path: Path, volume: Volume) -> None:
+    """Write the arrays of `reconstruct --save-arrays` as `npz`: image, noise_std, spacing_mm, affine."""
+    if volume.noise_std is None:
+        raise ReconstructionFault("The reconstruction gave no noise map.")
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            image=volume.array,
+            noise_std=volume.noise_std,
+            spacing_mm=np.array(volume.spacing_mm),
+            affine=volume.affine,
+        )

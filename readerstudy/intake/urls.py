@@ -1,4 +1,9 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from readerstudy.intake import views
 
 app_name = "intake"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("api/uploads/", views.Uploads.as_view(), name="uploads"),
+    path("api/uploads/<uuid:upload_id>", views.OneUpload.as_view(), name="upload"),
+]

@@ -1,0 +1,58 @@
+"""Do two acquisitions of one subject and sequence fit? They must, to be read as one sequence."""
+
+from math import isclose
+from typing import Any
+
+TOLERANCE_MM = 0.05
+"""Headers carry millimetres as rounded decimals; a twentieth of a millimetre is no other protocol."""
+
+
+def difference(summary: dict[str, Any], other: dict[str, Any], *, other_name: str) -> str:
+    """One sentence on how an acquisition differs from the other one, empty if they fit.
+
+    Parameters
+    ----------
+    summary, other
+        Summaries of the event "done": image_matrix [columns, rows], n_slices, field_of_view_mm [read, phase],
+        slice_spacing_mm.
+    other_name
+        Name of the other acquisition ("Standard").
+    """
+    here: list[str] = []
+    there: list[str] = []
+    if summary["image_matrix"] != other["image_matrix"]:
+        here.append(f"matrix {_times(summary['image_matrix'])}")
+        there.append(_times(other["image_matrix"]))
+    if summary["n_slices"] != other["n_slices"]:
+        here.append(_slices(summary["n_slices"]))
+        there.append(_slices(other["n_slices"]) if there else str(other["n_slices"]))
+    if not all(map(_close, summary["field_of_view_mm"], other["field_of_view_mm"])):
+        here.append(f"field of view {_times(summary['field_of_view_mm'])} mm")
+        there.append(f"{_times(other['field_of_view_mm'])} mm")
+    if not _close(summary["slice_spacing_mm"], other["slice_spacing_mm"]):
+        here.append(f"slice spacing {_number(summary['slice_spacing_mm'])} mm")
+        there.append(f"{_number(other['slice_spacing_mm'])} mm")
+    if not here:
+        return ""
+    sentence = f"{_listed(here)}, but {other_name} has {_listed(there)}."
+    return sentence[0].upper() + sentence[1:]
+
+
+def _close(a: float, b: float) -> bool:
+    return isclose(a, b, rel_tol=0, abs_tol=TOLERANCE_MM)
+
+
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _times(values: list[float]) -> str:
+    return " × ".join(_number(value) for value in values)
+
+
+def _slices(number: int) -> str:
+    return "1 slice" if number == 1 else f"{number} slices"
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + " and " + parts[-1]

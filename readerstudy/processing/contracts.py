@@ -1,0 +1,41 @@
+"""The JSON Schemas between web and recon worker (`docs/contracts/`), checked on this side too."""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "contracts"
+
+
+class BrokenContract(Exception):
+    """A work order or an event that does not have the agreed form; the message names the place."""
+
+
+@cache
+def _validator(name: str, definition: str = "") -> Draft202012Validator:
+    schema = json.loads((FOLDER / f"{name}.schema.json").read_text())
+    if definition:
+        schema = {"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"}
+    return Draft202012Validator(schema)
+
+
+def check_order(kind: str, order: dict[str, Any]) -> None:
+    """Raises BrokenContract unless `order` is a work order of `kind` ("acquisition" or "finishing")."""
+    _check(_validator(f"{kind}-work-order"), order)
+
+
+def check_payload(kind: str, event: str, payload: Any) -> None:
+    """Raises BrokenContract unless `payload` is what a job of `kind` may send with `event`."""
+    definition = f"{kind}_done" if event == "done" else event
+    if event not in ("started", "progress", "done", "failed"):
+        raise BrokenContract(f"unknown event {event!r}")
+    _check(_validator("event", definition), payload)
+
+
+def _check(validator: Draft202012Validator, content: Any) -> None:
+    error = min(validator.iter_errors(content), key=lambda each: list(map(str, each.path)), default=None)
+    if error is not None:
+        raise BrokenContract(f"{error.json_path}: {error.message[:500]}")

@@ -1,0 +1,39 @@
+"""Who may see and steer processing, and when."""
+
+from uuid import UUID
+
+from django.http import Http404
+
+from readerstudy.accounts.models import User
+from readerstudy.intake.policies import RECEIVING_STATES
+from readerstudy.processing.models import Job, Series
+from readerstudy.studies.models import Membership, Study
+from readerstudy.studies.policies import study_for
+
+
+def is_open(study: Study) -> bool:
+    """Whether jobs may still begin or change: until the release to the readers."""
+    return study.state in RECEIVING_STATES
+
+
+def coordinated(user: User, study_id: UUID) -> tuple[Study, Membership]:
+    """A study that `user` coordinates, in any state. Raises Http404."""
+    return study_for(user, study_id, Membership.Role.COORDINATOR)
+
+
+def steerable_job(user: User, study_id: UUID, job_id: UUID) -> Job:
+    """A job of a study that `user` coordinates and that is not released yet. Raises Http404."""
+    study, _ = coordinated(user, study_id)
+    job = Job.objects.filter(id=job_id, study=study).first()
+    if job is None or not is_open(study):
+        raise Http404
+    return job
+
+
+def series_of(user: User, study_id: UUID, series_id: UUID) -> Series:
+    """A series of a study that `user` coordinates. Raises Http404."""
+    study, _ = coordinated(user, study_id)
+    series = Series.objects.select_related("job", "subject", "sequence", "arm").filter(id=series_id, study=study)
+    if (found := series.first()) is None:
+        raise Http404
+    return found

@@ -1,0 +1,15 @@
+"""The only writers of jobs and series."""
+
+from readerstudy.processing.services.events import record
+from readerstudy.processing.services.jobs import cancel, retry, start_acquisition_job, start_finishing_job
+from readerstudy.processing.services.recovery import reconcile, remove_leftovers
+
+__all__ = [
+    "cancel",
+    "reconcile",
+    "record",
+    "remove_leftovers",
+    "retry",
+    "start_acquisition_job",
+    "start_finishing_job",
+]

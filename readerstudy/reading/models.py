@@ -34,7 +34,7 @@ class OrderPlan(models.Model):
     algorithm = models.CharField(max_length=20)
     version = models.PositiveSmallIntegerField()
     seed = models.CharField(max_length=64)
-    permutations = models.JSONField(help_text="{reader id: {sequence name: [series token, ...]}}")
+    permutations = models.JSONField(help_text="{reader id: [{sequence: name, series: [series token, ...]}, ...]}")
     sha256 = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
 

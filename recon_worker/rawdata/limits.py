@@ -40,7 +40,8 @@ def check_extent(name: str, value: int, *, smallest: int = 1) -> int:
     """
     if value < smallest:
         raise InputFault(
-            f"The file declares {value} {name}.", "Check that the export from the scanner finished, or choose another file."
+            f"The file declares {value} {name}.",
+            "Check that the export from the scanner finished, or choose another file.",
         )
     if value > _LIMITS[name]:
         raise InputFault(

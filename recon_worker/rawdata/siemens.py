@@ -94,7 +94,7 @@ def _is_measurement(file: BinaryIO, offset: int, size: int) -> bool:
     start = file.read(48)
     length, buffers = (int(value) for value in np.frombuffer(start, "<u4", 2))
     name = start[8:].split(b"\0", 1)[0]
-    return 48 < length and 1 <= buffers <= 64 and len(name) >= 4 and name.isalnum()
+    return length > 48 and 1 <= buffers <= 64 and len(name) >= 4 and name.isalnum()
 
 
 def open_siemens(path: Path) -> KSpace:
@@ -114,7 +114,7 @@ def open_siemens(path: Path) -> KSpace:
         for offset, length in entries:
             if offset + length > size:
                 raise InputFault(
-                    f"The Siemens file is incomplete: {size / 1e6:.1f} MB of at least {(offset + length) / 1e6:.1f} MB.",
+                    f"The Siemens file is incomplete: {size / 1e6:.1f} of at least {(offset + length) / 1e6:.1f} MB.",
                     AGAIN,
                 )
         walked = [_walk(file, offset, offset + length, is_ve) for offset, length in entries]
@@ -147,7 +147,7 @@ def _walk(file: BinaryIO, offset: int, end: int, is_ve: bool) -> Readouts:
             ended = True
             break
         length = _length(head, is_ve)
-        if length < layout.itemsize or (head["EvalInfoMask"] & NOT_SAMPLES) == 0 and position + length > end:
+        if length < layout.itemsize or (not head["EvalInfoMask"] & NOT_SAMPLES and position + length > end):
             raise InputFault("The Siemens file ends in the middle of a readout.", AGAIN)
         if not head["EvalInfoMask"] & NOT_SAMPLES:
             heads.append(raw)
@@ -209,7 +209,8 @@ def _acquisition(
     rows = np.flatnonzero(~readouts.has(NOT_IMAGING))
     if not len(rows):
         raise InputFault(
-            "The Siemens file holds no imaging readouts, only adjustments.", "Choose the file of the imaging acquisition."
+            "The Siemens file holds no imaging readouts, only adjustments.",
+            "Choose the file of the imaging acquisition.",
         )
     lines = readouts.heads[rows]
     _refuse_others(protocol, lines, readouts)
@@ -285,7 +286,7 @@ def _refuse_others(protocol: SiemensProtocol, lines: npt.NDArray[np.void], reado
                 f"The file holds several {what}; one image per slice is expected.", "Export one image series per file."
             )
     turned = (lines["EvalInfoMask"] & _bits("REFLECT")) != 0
-    if turned.any() and not turned.all() or protocol.regridding is not None:
+    if (turned.any() and not turned.all()) or protocol.regridding is not None:
         raise InputFault(
             "This is an echo-planar acquisition (readouts in both directions or on gradient ramps), "
             "which cannot be reconstructed.",

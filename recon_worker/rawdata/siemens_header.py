@@ -103,7 +103,7 @@ def _protocol(yaps: Mapping[str, Any], meas: Mapping[str, Any], dicom: Mapping[s
     first = slices[0]
     oversampling = _float(dicom.get("flReadoutOSFactor"), 2.0)
     timing = {}
-    for key, name in (("alTR", "repetition_time_ms"), ("alTE", "echo_time_ms"), ("alTI", "inversion_time_ms")):
+    for key, name in (("alTR", "repetition_time_ms"), ("alTE", "echo_time_ms")):
         value = _first(yaps.get(key))
         if value is not None:
             timing[name] = value / 1000

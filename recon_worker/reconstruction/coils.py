@@ -15,10 +15,16 @@ CALIBRATION_STEPS = 32
 """Phase-encode steps of the calibration block, where as many were acquired on both sides of the centre."""
 
 
-def window(length: int, centre: int, half_width: float, device: torch.device | str = "cpu") -> torch.Tensor:
-    """`[length]` float32 Hann window that is one at `centre` and reaches zero at `half_width` from it."""
+def window(
+    length: int, centre: int, half_width: float, *, flat: float = 0.0, device: torch.device | str = "cpu"
+) -> torch.Tensor:
+    """`[length]` float32 Tukey window: one up to `flat` x `half_width` from `centre`, zero from `half_width` on.
+
+    With `flat` 0 it is the Hann window.
+    """
     distance = (torch.arange(length, device=device) - centre).abs() / half_width
-    return torch.where(distance < 1, 0.5 * (1 + torch.cos(torch.pi * distance)), torch.zeros_like(distance))
+    slope = ((distance - flat) / (1 - flat)).clamp(0, 1)
+    return 0.5 * (1 + torch.cos(torch.pi * slope))
 
 
 def coil_maps(
@@ -34,12 +40,12 @@ def coil_maps(
         Where the window reaches zero along phase encoding and readout, in k-space samples.
     """
     columns = hybrid.shape[2]
-    along_phase = window(hybrid.shape[1], ky_centre, half_width_steps + 1, hybrid.device)
+    along_phase = window(hybrid.shape[1], ky_centre, half_width_steps + 1, device=hybrid.device)
     reach = int(min(half_width_steps, ky_centre, hybrid.shape[1] - 1 - ky_centre))
     block = slice(ky_centre - reach, ky_centre + reach + 1)
     # Only the few lines of the block are low-passed along the readout.
     lines = to_kspace(hybrid[:, block] * along_phase[block, None], 2)
-    lines = lines * window(columns, columns // 2, half_width_samples + 1, hybrid.device)
+    lines = lines * window(columns, columns // 2, half_width_samples + 1, device=hybrid.device)
     low = torch.zeros_like(hybrid)
     low[:, block] = to_image(lines, 2)
     low = to_image(low, 1)

@@ -72,9 +72,8 @@ def _check_alike(reference: Volume, other: Volume) -> None:
 
 def _offset(reference: Volume, other: Volume) -> npt.NDArray[np.float64]:
     """Where the other's voxel (0, 0, 0) lies in the reference's indices (slice, row, column)."""
-    offset: npt.NDArray[np.float64] = np.linalg.solve(
-        reference.affine[:3, :3], other.affine[:3, 3] - reference.affine[:3, 3]
-    )
+    apart = other.affine[:3, 3] - reference.affine[:3, 3]
+    offset = np.asarray(np.linalg.solve(reference.affine[:3, :3], apart), dtype=np.float64)
     check = "Check that both files belong to this subject and sequence."
     if abs(offset[0] - round(float(offset[0]))) > SLICE_TOLERANCE:
         raise InputFault("The slices of one acquisition lie between those of the other.", check)

@@ -12,14 +12,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import stats
 
 from recon_worker.data import InputFault, KSpaceHeader, KSpaceSlice
-from recon_worker.reconstruction.fourier import to_image
+from recon_worker.reconstruction.fourier import crop_centre, to_image
 
 ComplexMatrix = npt.NDArray[np.complex128]
 
 SAMPLES_PER_COIL = 8
 """Fewer noise samples than this per coil give no usable covariance."""
+LOW_QUANTILE = 0.1
 DEAD_COIL = 1e-6
 """A coil with less than this part of the median noise variance carries no signal and is left out."""
 
@@ -60,8 +62,11 @@ def noise_from_scan(header: KSpaceHeader) -> NoiseModel | None:
 def noise_from_images(header: KSpaceHeader, piece: KSpaceSlice) -> NoiseModel:
     """Covariance estimated where an acquisition holds hardly any signal, from one slice.
 
-    Two places are tried and the quieter is taken: the outer readout field of view that oversampling adds (its rim is
-    left out, receivers attenuate there), in lines far from the centre; and the corners of k-space.
+    How coils correlate is taken from the quieter of two places: the outer readout field of view that oversampling
+    adds, in lines far from the centre, or the corners of k-space. Receivers attenuate towards the rim of the
+    oversampled field of view (measured on a Siemens Skyra: to 0.7 of the variance inside the image), so the size is
+    then scaled to what the quietest tenth of the image's own columns holds in the farthest lines: columns beside the
+    body.
 
     Raises
     ------
@@ -75,7 +80,20 @@ def noise_from_images(header: KSpaceHeader, piece: KSpaceSlice) -> NoiseModel:
             "The file has no noise scan, and too few samples far from the centre of k-space to estimate the noise.",
             "Export the acquisition with its noise scan.",
         )
-    return min(usable, key=lambda model: float(np.trace(model.covariance).real))
+    quietest = min(usable, key=lambda model: float(np.trace(model.covariance).real))
+    scale = _level_in_image(header, piece, quietest)
+    return NoiseModel(quietest.covariance * scale, f"{quietest.source}, scaled by {scale:.3f}", quietest.samples)
+
+
+def _level_in_image(header: KSpaceHeader, piece: KSpaceSlice, model: NoiseModel) -> float:
+    """Noise variance within the image's columns over that of `model`, from the farthest lines."""
+    lines = _far_lines(header, piece, 0.25)
+    image = crop_centre(to_image(torch.from_numpy(np.ascontiguousarray(lines)), 2), 2, header.image_matrix[0])
+    whitening = torch.from_numpy(whitening_matrix(model.covariance))
+    power = torch.tensordot(whitening, image, dims=1).abs().square().sum(dim=(0, 1)).numpy()
+    present = float(np.any(lines[0] != 0, axis=0).mean())
+    parts = 2 * whitening.shape[0] * lines.shape[1]
+    return float(np.quantile(power, LOW_QUANTILE)) / (float(stats.chi2.ppf(LOW_QUANTILE, parts)) * present)
 
 
 def _far_lines(header: KSpaceHeader, piece: KSpaceSlice, part: float) -> npt.NDArray[np.complex64]:

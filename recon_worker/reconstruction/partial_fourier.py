@@ -16,6 +16,8 @@ from recon_worker.reconstruction.coils import window
 from recon_worker.reconstruction.fourier import to_image, to_kspace
 
 ITERATIONS = 10
+PHASE_WINDOW_FLAT = 0.6
+"""Flat part of the window on the symmetric lines; a Hann window would throw half of them away."""
 
 
 def low_resolution_phase(image: torch.Tensor, coverage: Coverage) -> torch.Tensor:
@@ -24,8 +26,8 @@ def low_resolution_phase(image: torch.Tensor, coverage: Coverage) -> torch.Tenso
     `image` is `[row, column]`, rows along phase encoding.
     """
     rows = image.shape[0]
-    filtered = to_kspace(image, 0) * window(rows, coverage.centre, coverage.symmetric + 1, image.device)[:, None]
-    low = to_image(filtered, 0)
+    weights = window(rows, coverage.centre, coverage.symmetric + 1, flat=PHASE_WINDOW_FLAT, device=image.device)
+    low = to_image(to_kspace(image, 0) * weights[:, None], 0)
     return low / low.abs().clamp(min=torch.finfo(low.real.dtype).tiny)
 
 

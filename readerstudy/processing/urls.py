@@ -1,4 +1,13 @@
-from django.urls import URLPattern
+from django.urls import path
+
+from readerstudy.processing import views
 
 app_name = "processing"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("studies/<uuid:study_id>/processing", views.page, name="page"),
+    path("studies/<uuid:study_id>/processing/jobs/<uuid:job_id>/retry", views.retry, name="retry"),
+    path("studies/<uuid:study_id>/processing/jobs/<uuid:job_id>/cancel", views.cancel, name="cancel"),
+    path("studies/<uuid:study_id>/processing/series/<uuid:series_id>/preview.png", views.preview, name="preview"),
+    path("studies/<uuid:study_id>/processing/series/<uuid:series_id>/lineage", views.lineage, name="lineage"),
+    path("api/processing/<uuid:study_id>/status", views.status, name="status"),
+]

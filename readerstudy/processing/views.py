@@ -1,0 +1,111 @@
+"""The coordinator's Processing page and what it fetches."""
+
+import hashlib
+import json
+from typing import Any, cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_GET, require_POST
+
+from readerstudy.accounts.models import User
+from readerstudy.faults import Refusal
+from readerstudy.processing import policies, selectors, services
+from readerstudy.processing.models import Job
+
+PRIVATE = "private, no-store"
+
+
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+@login_required
+@require_GET
+def page(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Acquisitions, their files and stages; finished series."""
+    study, membership = policies.coordinated(_user(request), study_id)
+    content = selectors.page(study)
+    context = {"study": study, "membership": membership, "tab": "processing", "page": content}
+    return render(request, "processing/page.html", context)
+
+
+@require_GET
+def status(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """The page's content as JSON; 304 while nothing changed."""
+    if not request.user.is_authenticated:
+        return JsonResponse({"message": "You are logged out.", "action": "Log in again."}, status=401)
+    study, _ = policies.coordinated(_user(request), study_id)
+    body = json.dumps(selectors.page(study)).encode()
+    tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+    if request.headers.get("If-None-Match") == tag:
+        response = HttpResponse(status=304)
+    else:
+        response = HttpResponse(body, content_type="application/json")
+    response["ETag"] = tag
+    response["Cache-Control"] = "private, no-cache"
+    return response
+
+
+@login_required
+@require_POST
+def retry(request: HttpRequest, study_id: UUID, job_id: UUID) -> HttpResponse:
+    """Try a failed step again."""
+    return _steer(request, policies.steerable_job(_user(request), study_id, job_id), services.retry)
+
+
+@login_required
+@require_POST
+def cancel(request: HttpRequest, study_id: UUID, job_id: UUID) -> HttpResponse:
+    """Stop a step that waits or runs."""
+    return _steer(request, policies.steerable_job(_user(request), study_id, job_id), services.cancel)
+
+
+@login_required
+@require_GET
+def preview(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpResponse:
+    """A series' middle slice as PNG."""
+    series = policies.series_of(_user(request), study_id, series_id)
+    try:
+        picture = selectors.preview(series)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+
+
+@login_required
+@require_GET
+def lineage(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpResponse:
+    """Where a series came from; as JSON with `?format=json`."""
+    series = policies.series_of(_user(request), study_id, series_id)
+    study, membership = policies.coordinated(_user(request), study_id)
+    content = selectors.lineage(series)
+    text = json.dumps(content, indent=2, ensure_ascii=False)
+    if request.GET.get("format") == "json":
+        response = HttpResponse(text, content_type="application/json")
+        response["Cache-Control"] = PRIVATE
+        return response
+    context = {
+        "study": study,
+        "membership": membership,
+        "tab": "processing",
+        "series": series,
+        "lineage": content,
+        "text": text,
+    }
+    return render(request, "processing/lineage.html", context)
+
+
+def _steer(request: HttpRequest, job: Job, verb: Any) -> HttpResponse:
+    """One verb on a job: JSON for the page's script, otherwise back to the page."""
+    wants_json = "application/json" in request.headers.get("Accept", "")
+    try:
+        verb(job_id=job.id, actor=_user(request))
+    except Refusal as refusal:
+        if wants_json:
+            return JsonResponse({"message": refusal.what, "action": refusal.action}, status=409)
+        messages.error(request, str(refusal))
+    return HttpResponse(status=204) if wants_json else redirect("processing:page", study_id=job.study_id)

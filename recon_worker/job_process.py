@@ -221,7 +221,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 
 def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:g} s"
 
 
 def _die_with(parent: int) -> None:
@@ -236,8 +236,6 @@ def _die_with(parent: int) -> None:
 def main() -> None:
     """The child's end: read orders, run them, answer, until the worker closes the pipe."""
     _die_with(int(sys.argv[1]))
-    if limit := memory_limit():
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     answers = os.fdopen(os.dup(1), "wb", buffering=0)
     os.dup2(2, 1)  # whatever a library prints goes to the log and never between our lines
 
@@ -247,6 +245,8 @@ def main() -> None:
     from recon_worker import pipeline
     from recon_worker.store import Store
 
+    if limit := memory_limit():  # after the imports: what they need is not the job's
+        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     for line in sys.stdin.buffer:
         message = json.loads(line)
         run = {"acquisition": pipeline.run_acquisition_job, "finishing": pipeline.run_finishing_job}[message["kind"]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,7 +45,7 @@ def load_volume(path: Path) -> StoredVolume:
                 noise_std=arrays["noise_std"],
             )
             return StoredVolume(volume, float(arrays["noise_reduction"]))
-    except (ValueError, KeyError, EOFError) as error:
+    except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise ReconstructionFault(f"The stored volume {path.name} cannot be read ({error}).") from error
 
 

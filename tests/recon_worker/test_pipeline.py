@@ -1,0 +1,288 @@
+"""The two jobs: what they give, that it is the same every time, and that nothing is left of one that failed."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from recon_worker import contracts, pipeline
+from recon_worker.data import InputFault, ReconstructionFault, Volume
+from recon_worker.dicom.orientation import to_reading_orientation
+from recon_worker.pipeline import run_acquisition_job, run_finishing_job
+from recon_worker.rawdata.open import open_kspace
+from recon_worker.reconstruction.chain import reconstruct
+from recon_worker.reconstruction.grid import common_grid
+from recon_worker.reconstruction.intensity import acquisition_gain, intensity_map, stored_scale
+from recon_worker.store import StorageFault, Store
+from recon_worker.stored_volume import load_volume, save_volume
+from tests.recon_worker.orders import acquisition_order, files_below, finishing_order, storage
+from tests.recon_worker.support import Protocol, simulate, write_scan
+
+JOB = "11111111-2222-3333-4444-555555555555"
+
+
+class Listener:
+    """Progress as it was reported."""
+
+    def __init__(self) -> None:
+        self.said: list[tuple[str, float]] = []
+
+    def __call__(self, stage: str, fraction: float) -> None:
+        self.said.append((stage, fraction))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("pipeline") / "storage"
+
+
+@pytest.fixture(scope="module")
+def store(folder: Path) -> Store:
+    return storage(folder)
+
+
+@pytest.fixture(scope="module")
+def acquired(store: Store) -> dict[str, dict[str, Any]]:
+    """Payloads of the two acquisition jobs."""
+    return {
+        name: run_acquisition_job(acquisition_order(store, f"raw/{name}"), store=store, report=lambda *_: None)
+        for name in ("standard", "fast")
+    }
+
+
+@pytest.fixture(scope="module")
+def finished(store: Store, acquired: dict[str, dict[str, Any]]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Order and payload of a finishing job of four series; the reference is the last one."""
+    standard, fast = acquired["standard"]["volumes"][0], acquired["fast"]["volumes"][0]
+    order = finishing_order([fast, fast, standard, standard], acquisitions=[1, 1, 0, 0], reference=3)
+    contracts.check("finishing-work-order", order)
+    return order, run_finishing_job(order, store=store, report=lambda *_: None)
+
+
+def event(payload: dict[str, Any]) -> dict[str, Any]:
+    return {"job": JOB, "attempt": 1, "event": "done", "payload": json.loads(json.dumps(payload))}
+
+
+def test_an_acquisition_job_stores_the_reconstruction(store, acquired, folder):
+    for name, payload in acquired.items():
+        contracts.check("event", event(payload))
+        stored = load_volume(folder / payload["volumes"][0]["path"])
+        expected = reconstruct(open_kspace(folder / "raw" / name)).volume
+        np.testing.assert_array_equal(stored.volume.array, expected.array)
+        np.testing.assert_array_equal(stored.volume.affine, expected.affine)
+        assert expected.noise_std is not None and stored.volume.noise_std is not None
+        np.testing.assert_array_equal(stored.volume.noise_std, expected.noise_std)
+        assert stored.volume.slice_thickness_mm == expected.slice_thickness_mm
+        assert stored.noise_reduction == 0
+
+
+def test_the_summary_says_what_was_acquired(acquired):
+    standard, fast = acquired["standard"]["summary"], acquired["fast"]["summary"]
+    assert standard["image_matrix"] == [48, 40] and standard["n_slices"] == 3 and standard["n_coils"] == 4
+    assert (standard["n_averages"], fast["n_averages"]) == (2, 1)
+    assert (standard["partial_fourier"], fast["partial_fourier"]) == (False, True)
+    assert (standard["lines_acquired"], fast["lines_acquired"]) == (40, 24)
+    assert standard["slice_spacing_mm"] == 4.4
+
+
+def test_lineage_names_inputs_steps_code_and_outputs_and_no_secret(store, acquired, finished):
+    payload = acquired["fast"]
+    lineage = payload["lineage"]
+    assert lineage["inputs"] == [
+        {"path": "raw/fast", "sha256": store.sha256("raw/fast"), "bytes": store.size("raw/fast")}
+    ]
+    assert {step["step"] for step in lineage["parameters"]["reconstruction"]["steps"]} >= {
+        "noise whitening",
+        "averaging",
+    }
+    assert re.fullmatch("[0-9a-f]{64}", lineage["code"]["source_sha256"])
+    assert set(lineage["libraries"]) >= {"python", "numpy", "torch", "pydicom"}
+    assert lineage["outputs"][0]["sha256"] == store.sha256(payload["volumes"][0]["path"])
+    order, done = finished
+    assert len(done["lineage"]["inputs"]) == 2
+    text = json.dumps(done)
+    assert not any(series["uid_key"] in text for series in order["series"])
+
+
+def test_progress_goes_forward_in_words(store):
+    said = Listener()
+    run_acquisition_job(acquisition_order(store, "raw/fast"), store=store, report=said)
+    fractions = [fraction for _, fraction in said.said]
+    assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1
+    stages = list(dict.fromkeys(stage for stage, _ in said.said))
+    assert stages[0] == "checking" and stages[1] == "reading" and stages[-1] == "storing"
+
+
+def test_the_same_order_gives_the_same_bytes(store, acquired, finished, folder):
+    again = run_acquisition_job(acquisition_order(store, "raw/fast"), store=store, report=lambda *_: None)
+    assert again["volumes"][0]["sha256"] == acquired["fast"]["volumes"][0]["sha256"]
+    order, done = finished
+    elsewhere = {**order, "output": "work/again/1"}
+    repeated = run_finishing_job(elsewhere, store=store, report=lambda *_: None)
+    assert [[file["sha256"] for file in series["files"]] for series in repeated["series"]] == [
+        [file["sha256"] for file in series["files"]] for series in done["series"]
+    ]
+
+
+def test_a_finishing_job_gives_every_series_one_look(finished, folder):
+    order, done = finished
+    contracts.check("event", event(done))
+    assert [series["index"] for series in done["series"]] == [0, 1, 2, 3]
+    for series in done["series"]:
+        assert series["path"] == f"{order['output']}/series/{series['index']}"
+        assert files_below(folder / series["path"]) == {
+            Path(file["path"]).relative_to(series["path"]).as_posix() for file in series["files"]
+        }
+        assert (folder / series["preview"]).is_file()
+        frames = folder / series["path"] / "frames.u16"
+        assert frames.stat().st_size == series["slices"] * series["rows"] * series["columns"] * 2
+    alike = [
+        {name: value for name, value in series.items() if name not in ("index", "path", "files", "preview")}
+        for series in done["series"]
+    ]
+    assert all(one == alike[0] for one in alike)
+    assert len({(folder / series["path"] / "series.json").read_bytes() for series in done["series"]}) == 1
+
+
+def test_headers_of_all_arms_are_equal_to_the_byte_except_uids(finished, folder):
+    _, done = finished
+    uid = re.compile(rb"2\.25\.[0-9]{39}")
+    for number in (1, 2, 3):
+        headers = set()
+        for series in done["series"]:
+            content = (folder / series["path"] / "dicom" / f"{number:04d}.dcm").read_bytes()
+            headers.add(uid.sub(b"?", content[: content.index(b"\xe0\x7f\x10\x00OW") + 12]))
+        assert len(headers) == 1
+
+
+def test_pixels_are_the_magnitude_on_one_scale(acquired, finished, folder):
+    """Against the steps done by hand: one gain, one map, one scale, rounded once."""
+    _, done = finished
+    standard, fast = (
+        load_volume(folder / acquired[name]["volumes"][0]["path"]).volume for name in ("standard", "fast")
+    )
+    reference, other = common_grid([standard, fast])
+    field = intensity_map(reference).astype(np.float64)
+    scale = stored_scale(np.abs(reference.array) * field)
+    gain = acquisition_gain(reference, other)
+    for index, (volume, factor) in enumerate([(other, gain), (other, gain), (reference, 1.0), (reference, 1.0)]):
+        exact = np.abs(volume.array.astype(np.complex128)) * field * factor * scale
+        shown = to_reading_orientation(Volume(exact, reference.affine, 4.0)).array
+        series = done["series"][index]
+        frames = np.fromfile(folder / series["path"] / "frames.u16", dtype="<u2").reshape(shown.shape)
+        np.testing.assert_allclose(frames, np.minimum(shown, 4095), atol=0.51)
+        first = pydicom.dcmread(folder / series["path"] / "dicom/0001.dcm")
+        np.testing.assert_array_equal(first.pixel_array, frames[0])
+    assert done["lineage"]["parameters"]["gains"] == {"0": 1.0, "1": pytest.approx(gain)}
+    # In the unit of its own noise the fast acquisition is 0.4 times as bright.
+    assert gain == pytest.approx(2.5, rel=0.05)
+    bright = np.fromfile(folder / done["series"][2]["path"] / "frames.u16", dtype="<u2").astype(float)
+    dim = np.fromfile(folder / done["series"][0]["path"] / "frames.u16", dtype="<u2").astype(float)
+    tissue = bright > 1000
+    assert np.median(dim[tissue] / bright[tissue]) == pytest.approx(1, abs=0.03)
+
+
+def test_the_gain_does_not_depend_on_the_order_of_the_list(store, acquired, folder, tmp_path):
+    """Series of one acquisition share the gain of the one with the least noise reduction."""
+    fast = acquired["fast"]["volumes"][0]
+    stored = load_volume(folder / fast["path"])
+    smoothed = Volume(stored.volume.array * np.float32(1.1), stored.volume.affine, 4.0, stored.volume.noise_std)
+    save_volume(tmp_path / "denoised.npz", smoothed, noise_reduction=0.5)
+    put, _ = store.put(tmp_path / "denoised.npz", "work/denoised/1/denoised-50.npz")
+    standard = acquired["standard"]["volumes"][0]
+    gains = []
+    for volumes in ([put.as_json(), fast, standard], [fast, put.as_json(), standard]):
+        order = finishing_order(volumes, acquisitions=[1, 1, 0], reference=2)
+        done = run_finishing_job(order, store=store, report=lambda *_: None)
+        gains.append(done["lineage"]["parameters"]["gains"])
+    assert gains[0] == gains[1]
+
+
+def test_a_file_that_is_not_raw_data_is_the_files_fault_and_leaves_nothing(store, folder):
+    before = files_below(folder)
+    (folder / "raw/text").write_text("This is a shopping list.\n" * 50)
+    with pytest.raises(InputFault):
+        run_acquisition_job(acquisition_order(store, "raw/text"), store=store, report=lambda *_: None)
+    (folder / "raw/text").unlink()
+    assert files_below(folder) == before
+
+
+def test_a_file_that_is_not_the_recorded_one_is_refused(store):
+    order = acquisition_order(store, "raw/fast")
+    for change in ({"sha256": "0" * 64}, {"bytes": 17}):
+        with pytest.raises(StorageFault, match="is not the one that was recorded"):
+            run_acquisition_job({**order, "raw": {**order["raw"], **change}}, store=store, report=lambda *_: None)
+
+
+def test_noise_reduction_is_refused_in_words(store):
+    order = {**acquisition_order(store, "raw/fast"), "noise_reduction": [0.25]}
+    contracts.check("acquisition-work-order", order)
+    with pytest.raises(ReconstructionFault, match="no denoising network yet"):
+        run_acquisition_job(order, store=store, report=lambda *_: None)
+
+
+def test_acquisitions_that_do_not_fit_together_are_refused(store, acquired, folder):
+    write_scan(folder / "raw/other", simulate(Protocol(n_slices=3, columns=40), noise_level=0.02))
+    before = files_below(folder)
+    other = run_acquisition_job(acquisition_order(store, "raw/other"), store=store, report=lambda *_: None)
+    order = finishing_order([acquired["standard"]["volumes"][0], other["volumes"][0]], acquisitions=[0, 1])
+    with pytest.raises(InputFault, match="matrix differs"):
+        run_finishing_job(order, store=store, report=lambda *_: None)
+    assert files_below(folder) == before | {other["volumes"][0]["path"]}
+
+
+def test_a_job_that_fails_midway_removes_what_it_wrote_and_not_what_another_run_wrote(
+    store, finished, folder, monkeypatch
+):
+    order, _ = finished
+    before = files_below(folder)
+    written = 0
+    put = Store.put
+
+    def failing(self: Store, local: Path, path: str) -> Any:
+        nonlocal written
+        written += 1
+        if written > 9:
+            raise StorageFault("The disk is full.", "Free some space, then start again.")
+        return put(self, local, path)
+
+    monkeypatch.setattr(Store, "put", failing)
+    with pytest.raises(StorageFault):
+        run_finishing_job({**order, "output": "work/midway/1"}, store=store, report=lambda *_: None)
+    assert files_below(folder) == before
+    assert not (folder / "work/midway").exists()
+    written = 0
+    with pytest.raises(StorageFault):
+        run_finishing_job(order, store=store, report=lambda *_: None)
+    assert files_below(folder) == before
+
+
+def test_a_damaged_volume_is_our_fault(store, acquired, folder):
+    content = (folder / acquired["fast"]["volumes"][0]["path"]).read_bytes()
+    damaged = folder / "work/damaged.npz"
+    damaged.write_bytes(content[: len(content) // 2])
+    volume = {"path": "work/damaged.npz", "sha256": store.sha256("work/damaged.npz"), "bytes": damaged.stat().st_size}
+    with pytest.raises(ReconstructionFault, match="cannot be read"):
+        run_finishing_job(finishing_order([volume], acquisitions=[0]), store=store, report=lambda *_: None)
+    damaged.unlink()
+
+
+def test_a_reference_outside_the_list_is_refused(store, acquired):
+    order = finishing_order([acquired["fast"]["volumes"][0]], acquisitions=[0], reference=1)
+    with pytest.raises(ReconstructionFault):
+        run_finishing_job(order, store=store, report=lambda *_: None)
+
+
+def test_the_version_is_that_of_the_project():
+    import tomllib
+
+    from recon_worker.lineage import VERSION
+
+    project = tomllib.loads((Path(pipeline.__file__).parent.parent / "pyproject.toml").read_text())
+    assert project["project"]["version"] == VERSION

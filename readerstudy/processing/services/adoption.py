@@ -1,0 +1,68 @@
+"""Taking over finished series from another study, so that a demonstration needs no second reconstruction."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from readerstudy import storage
+from readerstudy.accounts.models import User
+from readerstudy.audit import services as audit
+from readerstudy.processing.models import Job, Series
+from readerstudy.processing.services.jobs import audit_details
+from readerstudy.studies.models import Sequence, Subject
+
+
+def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series], actor: User) -> Job:
+    """Copy finished series of another study to this subject and sequence; the lineage says where they came from.
+
+    `sources` are series of one subject and sequence there; arms are matched by name, and every file is copied, so that
+    neither study depends on the other afterwards.
+    """
+    arms = {arm.name: arm for arm in subject.study.arms.all()}
+    job = Job(
+        study=subject.study,
+        kind=Job.Kind.FINISHING,
+        subject=subject,
+        sequence=sequence,
+        status=Job.Status.DONE,
+        fraction=1.0,
+        queued_at=timezone.now(),
+        finished_at=timezone.now(),
+        arms=[str(arms[source.arm.name].pk) for source in sources],
+        lineage={"adopted_from": {"study": str(sources[0].study_id), "job": str(sources[0].job_id)}},
+    )
+    copies = []
+    for index, source in enumerate(sources):
+        folder = f"work/{job.pk}/{job.attempt}/series/{index}"
+        files = [{**file, "path": file["path"].replace(source.path, folder, 1)} for file in source.files]
+        for old, new in zip(source.files, files, strict=True):
+            storage.copy(old["path"], new["path"])
+        preview = source.preview.replace(source.path, folder, 1)
+        if preview and preview not in {file["path"] for file in files}:
+            storage.copy(source.preview, preview)
+        copies.append((source, folder, files, preview))
+    with transaction.atomic():
+        job.save(force_insert=True)
+        for source, folder, files, preview in copies:
+            Series.objects.create(
+                job=job,
+                study=subject.study,
+                subject=subject,
+                sequence=sequence,
+                arm=arms[source.arm.name],
+                path=folder,
+                rows=source.rows,
+                columns=source.columns,
+                slices=source.slices,
+                spacing_mm=source.spacing_mm,
+                window=source.window,
+                edges=source.edges,
+                files=files,
+                preview=preview,
+            )
+        audit.record(
+            study=subject.study_id,
+            actor=actor,
+            action="processing.series_adopted",
+            details={**audit_details(job), **job.lineage},
+        )
+    return job

@@ -9,6 +9,9 @@ class User(AbstractUser):
 
     display_name = models.CharField(max_length=120, blank=True)
     may_create_studies = models.BooleanField(default=False)
+    must_change_password = models.BooleanField(
+        default=False, help_text="The password was handed over by somebody else; its owner chooses a new one first."
+    )
 
     class Meta:
         ordering = ["username"]

@@ -1,4 +1,10 @@
-from django.urls import URLPattern
+"""Addresses of the study pages."""
+
+from django.urls import path
+
+from readerstudy.studies import views
 
 app_name = "studies"
-urlpatterns: list[URLPattern] = []
+urlpatterns = [
+    path("", views.index, name="index"),
+]

@@ -13,7 +13,7 @@ class Key(TypedDict):
 KEYS: dict[str, Key] = {
     "grade": {
         "keys": ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
-        "does": "Grade the marked criterion and go on",
+        "does": "Grade the marked criterion, go on",
     },
     "next_criterion": {"keys": ["Tab"], "does": "Next criterion"},
     "previous_criterion": {"keys": ["Shift+Tab"], "does": "Criterion before"},

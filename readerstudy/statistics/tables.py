@@ -17,20 +17,26 @@ TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
         "sequence", "arm", "category", "n_patients", "n_readers", "kappa", "se", "ci_low", "ci_high", "band", "reason",
     ),
 }  # fmt: skip
+NOTHING: Mapping[str, str] = {}
 
 
-def table_csv(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
-    """One table of the results as CSV; truth values are written true and false."""
+def table_csv(name: str, rows: Iterable[Mapping[str, Any]], constant: Mapping[str, str] = NOTHING) -> str:
+    """One table of the results as CSV; truth values are written true and false.
+
+    `constant` adds columns that say the same in every row, such as a label that must not get lost.
+    """
     columns = TABLE_COLUMNS[name]
-    return _csv_text(columns, ([_field(row[column]) for column in columns] for row in rows))
+    values = list(constant.values())
+    return _csv_text([*columns, *constant], ([*(_field(row[column]) for column in columns), *values] for row in rows))
 
 
-def scores_csv(scores: ScoreTable) -> str:
-    """The score table as CSV, in the form that `analyse` reads."""
+def scores_csv(scores: ScoreTable, constant: Mapping[str, str] = NOTHING) -> str:
+    """The score table as CSV, in the form that `analyse` reads; `constant` as in `table_csv`."""
+    values = list(constant.values())
     return _csv_text(
-        COLUMNS,
+        [*COLUMNS, *constant],
         (
-            [rating.sequence, rating.arm, rating.patient, rating.reader, rating.category, _field(rating.score)]
+            [rating.sequence, rating.arm, rating.patient, rating.reader, rating.category, _field(rating.score), *values]
             for rating in scores.ratings
         ),
     )

@@ -5,11 +5,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from score_tables import random_scores
 
 from readerstudy.statistics.analysis import analyse
 from readerstudy.statistics.plan import AnalysisPlan
 from readerstudy.statistics.tables import scores_csv
+from tests.readerstudy.statistics.score_tables import random_scores
 
 SCRIPT = Path(__file__).with_name("reference.R")
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from score_tables import ARMS, random_scores
 
 from readerstudy.statistics.analysis import analyse
 from readerstudy.statistics.missing import paired_differences
 from readerstudy.statistics.plan import AnalysisPlan, plan_from_mapping
 from readerstudy.statistics.scores import Rating, ScoreTable
 from readerstudy.statistics.tables import TABLE_COLUMNS, table_csv
+from tests.readerstudy.statistics.score_tables import ARMS, random_scores
 
 PAPER_TABLE_4 = Path(__file__).resolve().parents[4] / "shared" / "paper" / "table4.csv"
 

@@ -5,13 +5,13 @@ from decimal import Decimal
 from fractions import Fraction
 
 import pytest
-from score_tables import random_scores
 
 from readerstudy.statistics.analysis import analyse
 from readerstudy.statistics.faults import AnalysisFault
 from readerstudy.statistics.plan import AnalysisPlan, CriterionPlan, mapping_sha256, plan_from_mapping, read_plan
 from readerstudy.statistics.scores import parse_score, parse_scores, read_scores
 from readerstudy.statistics.tables import scores_csv
+from tests.readerstudy.statistics.score_tables import random_scores
 
 HEADING = "sequence,arm,patient,reader,category,score"
 ROW = "SAG T1,Standard,P1,R1,Apparent SNR,3"

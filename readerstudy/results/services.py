@@ -1,0 +1,52 @@
+"""The only writer of results."""
+
+import hashlib
+
+from django.db import transaction
+
+from readerstudy.accounts.models import User
+from readerstudy.audit.services import record
+from readerstudy.faults import Refusal
+from readerstudy.results import selectors
+from readerstudy.results.models import Result
+from readerstudy.statistics.analysis import analyse
+from readerstudy.statistics.faults import AnalysisFault
+from readerstudy.statistics.tables import scores_csv
+from readerstudy.studies.models import Study
+
+
+@transaction.atomic
+def compute_results(*, study: Study, actor: User | None = None) -> Result:
+    """Compute and store the tables under the frozen plan; the same plan and grades are computed once.
+
+    Raises Refusal before unblinding and where the grades do not fit the plan.
+    """
+    plan = selectors.analysis_plan(study)
+    scores = selectors.study_scores(study, plan)
+    scores_sha256 = hashlib.sha256(scores_csv(scores.table).encode()).hexdigest()
+    existing = Result.objects.filter(study=study, plan_sha256=study.plan_hash, scores_sha256=scores_sha256).first()
+    if existing is not None:
+        return existing
+    try:
+        content = analyse(scores.table, plan)
+    except AnalysisFault as fault:
+        raise Refusal(fault.what, fault.action) from fault
+    content = {
+        "study": study.name,
+        "simulated_grades": study.has_simulated_grades,
+        "plan_sha256": study.plan_hash,
+        "scores_sha256": scores_sha256,
+        **content,
+    }
+    result = Result.objects.create(
+        study=study,
+        plan_sha256=study.plan_hash,
+        scores_sha256=scores_sha256,
+        content=content,
+        boxes=selectors.box_rows(scores.table, plan),
+        completeness=scores.completeness,
+        computed_by=actor,
+    )
+    details = {"plan_sha256": study.plan_hash, "scores_sha256": scores_sha256, "counts": content["counts"]}
+    record(study=study.pk, actor=actor, action="results.computed", details=details)
+    return result

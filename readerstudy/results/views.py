@@ -1,0 +1,80 @@
+"""Pages and downloads of the principal investigator; nothing before the study is unblinded."""
+
+from typing import cast
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.utils.text import slugify
+from django.views.decorators.cache import cache_control
+from django.views.decorators.http import require_safe
+
+from readerstudy.accounts.models import User
+from readerstudy.faults import Refusal
+from readerstudy.results import downloads, pages, services, words
+from readerstudy.studies.models import Membership, Study
+from readerstudy.studies.policies import study_for
+
+never_kept = cache_control(private=True, no_store=True)
+
+
+@require_safe
+@never_kept
+@login_required
+def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Figures and tables of one sequence. They are computed at the first look, then read."""
+    study, membership = study_for(request.user, study_id, Membership.Role.PRINCIPAL_INVESTIGATOR)
+    context = {"study": study, "membership": membership, "tab": "results"}
+    if study.state != Study.State.UNBLINDED:
+        return render(request, "results/closed.html", context)
+    try:
+        result = services.compute_results(study=study, actor=cast(User, request.user))
+    except Refusal as refusal:
+        return render(request, "results/closed.html", {**context, "refusal": refusal}, status=409)
+    sequences = pages.sequence_names(result.content)
+    sequence = request.GET.get("sequence", sequences[0])
+    if sequence not in sequences:
+        raise Http404
+    arms = list(study.arms.order_by("order"))
+    page = pages.sequence_page(
+        result.content,
+        result.boxes,
+        sequence=sequence,
+        arms=[arm.name for arm in arms],
+        colours={arm.name: arm.colour for arm in arms},
+    )
+    return render(
+        request,
+        "results/results.html",
+        {
+            **context,
+            "result": result,
+            "sequences": sequences,
+            "sequence": sequence,
+            "page": page,
+            "readers": words.people(result.completeness["readers"]),
+            "completeness": words.completeness(result.completeness),
+            "downloads": downloads.NAMES,
+        },
+    )
+
+
+@require_safe
+@never_kept
+@login_required
+def download(request: HttpRequest, study_id: UUID, name: str) -> HttpResponse:
+    """One file of the results, labelled where the grades are simulated."""
+    study, _ = study_for(request.user, study_id, Membership.Role.PRINCIPAL_INVESTIGATOR)
+    if name not in downloads.NAMES or study.state != Study.State.UNBLINDED:
+        raise Http404
+    try:
+        text = downloads.download_text(study=study, actor=cast(User, request.user), name=name)
+    except Refusal as refusal:
+        return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
+    kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
+    label = "simulated-grades-" if study.has_simulated_grades else ""
+    file_name = f"{slugify(study.name) or 'study'}-{label}{name}"
+    return HttpResponse(
+        text, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{file_name}"'}
+    )

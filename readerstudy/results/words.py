@@ -1,0 +1,95 @@
+"""Numbers and settings as the results page writes them; decisions are made before, on unrounded values."""
+
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any
+
+NOT_ESTIMABLE = "not estimable"
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A number with a true minus sign and no negative zero."""
+    if value is None:
+        return NOT_ESTIMABLE
+    text = f"{value:.{decimals}f}"
+    if float(text) == 0:
+        text = text.lstrip("-")
+    return text.replace("-", "−")
+
+
+def p_value(p: float | None) -> str:
+    """A P as the journal prints it: three decimals without the leading zero, "< .001" below."""
+    if p is None:
+        return NOT_ESTIMABLE
+    if p < 0.001:
+        return "< .001"
+    return f"{p:.3f}".removeprefix("0")
+
+
+def interval(low: float | None, high: float | None, decimals: int) -> str:
+    """An interval, or a dash."""
+    if low is None or high is None:
+        return "–"
+    return f"{number(low, decimals)} to {number(high, decimals)}"
+
+
+FAMILIES = {
+    "sequence-category": "FDR within sequence and criterion",
+    "category": "FDR within criterion",
+    "sequence": "FDR within sequence",
+    "all": "FDR over all comparisons",
+    "none": "not adjusted",
+}
+MISSING = {
+    "matched": "A reader counts for a subject where both series were graded (matched readers).",
+    "available": "Each mean is over the readers who graded (available readers).",
+    "complete": "Only subjects whom all readers graded enter (complete readers).",
+}
+BANDS = {
+    "no": "no agreement", "slight": "slight", "fair": "fair", "moderate": "moderate", "substantial": "substantial",
+    "almost perfect": "almost perfect",
+}  # fmt: skip
+
+
+def margins(plan: Mapping[str, Any]) -> str:
+    """The margins, each with the criteria that share it: "−0.5 (Apparent SNR, …); +0.2 (Presence of Artifacts)"."""
+    sharing: dict[str, list[str]] = {}
+    for name, criterion in plan["criteria"].items():
+        sharing.setdefault(criterion["margin"], []).append(name)
+    if len(sharing) == 1:
+        return signed(next(iter(sharing)))
+    return "; ".join(f"{signed(margin)} ({', '.join(names)})" for margin, names in sharing.items())
+
+
+def signed(margin: str) -> str:
+    """A margin with its sign: a true minus, or a plus."""
+    return f"−{margin.lstrip('-')}" if margin.startswith("-") else f"+{margin}"
+
+
+def completeness(counts: Mapping[str, int]) -> str:
+    """How much of what was to be graded was graded."""
+    sentences = [f"{counts['graded']} of {counts['expected']} grades given by {people(counts['readers'])}"]
+    for cause, words in (("image_quality", "because of image quality"), ("technical", "for a technical reason")):
+        if counts[cause]:
+            sentences.append(f"{counts[cause]} could not be graded {words}")
+    if not counts["image_quality"] and not counts["technical"]:
+        sentences.append("none ungradable")
+    if counts["not_signed_off"]:
+        sentences.append(f"{counts['not_signed_off']} on series that were not signed off do not enter")
+    return "; ".join(sentences) + "."
+
+
+def people(readers: int) -> str:
+    """ "three readers"."""
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    return f"{words[readers] if readers < len(words) else readers} reader{'' if readers == 1 else 's'}"
+
+
+def level(alpha: str) -> str:
+    """Level of the interval that goes with a one-sided alpha: "90 %"."""
+    return f"{float(100 * (1 - 2 * Fraction(alpha))):g} %"
+
+
+def alpha_text(alpha: str) -> str:
+    """ ".05"."""
+    return alpha.removeprefix("0")

@@ -17,8 +17,10 @@ SIGNAL_PART = 0.15
 STORED_PERCENTILE = 99.9
 STORED_REFERENCE = 3500
 STORED_MAXIMUM = 4095
-FIELD_WAVELENGTH_MM = 80.0
-"""Shortest half wave of the surface-coil field."""
+FIELD_DETAIL_MM = 60.0
+"""Length that one further polynomial order of the surface-coil field stands for."""
+LARGEST_ORDER = 6
+PRICE_OF_ORDER = 1e-5
 LARGEST_CORRECTION = 8.0
 """Most that dark tissue is brightened, relative to the middle of the tissue."""
 
@@ -87,9 +89,9 @@ def stored_pixels(magnitude: npt.NDArray[np.floating], scale: float) -> npt.NDAr
 def intensity_map(reference: Volume) -> FloatVolume:
     """Surface-coil correction field `[slice, row, column]` to multiply magnitudes with; 1 in the middle of the tissue.
 
-    The logarithm of the tissue's brightness is fitted by cosines no shorter than `FIELD_WAVELENGTH_MM` (half wave),
-    over all slices at once, with weights that leave out air and pixels far from the fit (robust least squares): coil
-    shading is smooth and multiplies, tissue contrast is neither.
+    The logarithm of the tissue's brightness is fitted by a product of Legendre polynomials, over all slices at once,
+    with weights that leave out air and pixels far from the fit (robust least squares): coil shading is smooth and
+    multiplies, tissue contrast is neither.
     """
     magnitude = low_passed_magnitude(reference, 4.0)
     level = float(np.percentile(magnitude, 99))
@@ -99,7 +101,7 @@ def intensity_map(reference: Volume) -> FloatVolume:
     tissue = (magnitude > 0.02 * level) & (magnitude > 2.0 * noise)
     if tissue.sum() < 100:
         return np.ones(magnitude.shape, dtype=np.float32)
-    bases = [_cosines(n, spacing) for n, spacing in zip(magnitude.shape, reference.spacing_mm, strict=True)]
+    bases = [_polynomials(n, spacing) for n, spacing in zip(magnitude.shape, reference.spacing_mm, strict=True)]
     log = np.log(np.maximum(magnitude, 1e-6 * level)).astype(np.float64)
     weights = tissue.astype(np.float64)
     field = np.full(magnitude.shape, float(np.median(log[tissue])))
@@ -116,17 +118,17 @@ def intensity_map(reference: Volume) -> FloatVolume:
     return np.exp(middle - field).astype(np.float32)
 
 
-def _cosines(length: int, spacing_mm: float) -> npt.NDArray[np.float64]:
-    """Cosine basis `[voxel, order]` along one axis, half waves no shorter than the field's."""
-    orders = 1 + int(length * spacing_mm / FIELD_WAVELENGTH_MM)
-    place = (np.arange(length) + 0.5) / length
-    return np.cos(np.pi * place[:, None] * np.arange(orders))
+def _polynomials(length: int, spacing_mm: float) -> npt.NDArray[np.float64]:
+    """Legendre basis `[voxel, order]` along one axis, of an order that its length allows."""
+    orders = 0 if length == 1 else min(LARGEST_ORDER, 1 + int(length * spacing_mm / FIELD_DETAIL_MM))
+    place = (2 * np.arange(length) + 1) / length - 1
+    return np.polynomial.legendre.legvander(place, orders)
 
 
 def _fit(
     log: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], bases: list[npt.NDArray[np.float64]]
 ) -> npt.NDArray[np.float64]:
-    """Weighted least squares of `log` by the product basis, with a small price on curvature where no tissue is."""
+    """Weighted least squares of `log` by the product basis, with a small price on high orders."""
     first, second, third = bases
     orders = (first.shape[1], second.shape[1], third.shape[1])
     size = int(np.prod(orders))
@@ -136,6 +138,6 @@ def _fit(
     matrix = normal.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(size, size)
     right = np.einsum("xyz,xa,yb,zc->abc", weights * log, first, second, third, optimize=True).ravel()
     squared = sum(np.meshgrid(*[np.arange(order) ** 2.0 for order in orders], indexing="ij"))
-    price = 1e-4 * weights.sum() * np.asarray(squared).ravel() ** 2 / 16
+    price = PRICE_OF_ORDER * weights.sum() * np.asarray(squared).ravel() ** 2
     coefficients = np.linalg.solve(matrix + np.diag(price + 1e-9 * weights.sum()), right).reshape(orders)
     return np.asarray(np.einsum("abc,xa,yb,zc->xyz", coefficients, first, second, third, optimize=True))

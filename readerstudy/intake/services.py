@@ -1,6 +1,7 @@
 """The only writers of uploads and raw files."""
 
 import logging
+from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -19,6 +20,7 @@ from readerstudy.intake.models import RawFile, Upload
 from readerstudy.intake.policies import RECEIVING_STATES
 from readerstudy.intake.sizes import in_words
 from readerstudy.studies.models import Acquisition, Sequence, Study, Subject
+from readerstudy.studies.services import begin_preparing
 
 logger = logging.getLogger(__name__)
 
@@ -291,6 +293,10 @@ def _insert_raw_file(upload: Upload, *, size: int, sha256: str) -> RawFile:
         action="intake.file_received",
         details={**_place(upload), "sha256": sha256, "bytes": size, "replaces": replaced_sha256},
     )
+    if study.state == Study.State.DRAFT:
+        # The first file begins the preparing. A definition that is not complete yet stays a draft.
+        with suppress(Refusal):
+            begin_preparing(study=study, actor=upload.uploader)
     send_task("processing.start", raw_file=str(raw_file.id))
     return raw_file
 
@@ -300,8 +306,8 @@ def _check_room(name: str, length: int) -> None:
         total - offset
         for total, offset in Upload.objects.filter(state=Upload.State.RECEIVING).values_list("length", "offset")
     )
-    copies = 2 if settings.STORAGE_URL.startswith("file:") and _same_disk() else 1
     free = folder.free_bytes() - still_to_come - DISK_RESERVE_BYTES
+    copies = 2 if settings.STORAGE_URL.startswith("file:") and _same_disk() else 1
     room = max(0, free // copies)
     if length > room:
         raise NoRoom(

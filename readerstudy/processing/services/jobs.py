@@ -74,9 +74,11 @@ def start_finishing_job(*, subject: Subject, sequence: Sequence) -> Job | None:
     job = Job(
         study=subject.study, kind=Job.Kind.FINISHING, subject=subject, sequence=sequence, queued_at=timezone.now()
     )
-    missing = [arm for arm in arms if arm.id not in volumes]
-    if missing:
-        _fail_for_missing_volume(job, missing[0])
+    if fault := _fault_of_arms(arms, volumes):
+        job.status, job.finished_at = Job.Status.FAILED, timezone.now()
+        job.failure_responsibility = Job.Responsibility.OURS
+        job.failure_message, job.failure_action = fault
+        job.save()
         return job
     job.work_order, job.arms = orders.finishing_order(
         output=orders.output_of(job.id, job.attempt), arms=arms, volumes=volumes
@@ -218,13 +220,17 @@ def _inputs_hold(job: Job) -> bool:
     )
 
 
-def _fail_for_missing_volume(job: Job, arm: Arm) -> None:
-    job.status = Job.Status.FAILED
-    job.finished_at = timezone.now()
-    job.failure_responsibility = Job.Responsibility.OURS
-    job.failure_message = f"The arms changed after {arm.acquisition} was reconstructed: nothing is there for {arm}."
-    job.failure_action = f"Choose the file of {arm.acquisition} again."
-    job.save()
+def _fault_of_arms(arms: list[Arm], volumes: dict[UUID, VolumeFile]) -> tuple[str, str] | None:
+    """What keeps the arms from being finished, and what to do."""
+    if not any(arm.is_reference for arm in arms):
+        return "No arm of the study is the reference.", "Mark one on the Design page, then try again."
+    for arm in arms:
+        if arm.id not in volumes:
+            return (
+                f"The arms changed after {arm.acquisition} was reconstructed: nothing is there for {arm}.",
+                f"Choose the file of {arm.acquisition} again.",
+            )
+    return None
 
 
 def _arms(study: Study) -> list[Arm]:

@@ -1,0 +1,70 @@
+/** What GET /api/processing/<study>/status answers (readerstudy/processing/page.py). */
+
+export type Kind = 'done' | 'run' | 'bad' | 'wait';
+
+export interface Named {
+  id: string;
+  name: string;
+}
+
+export interface State {
+  kind: Kind;
+  stage: string;
+  fraction: number;
+  time: string;
+  action: string;
+  note: string;
+  job: string | null;
+  can_cancel: boolean;
+  can_retry: boolean;
+}
+
+export interface OpenUpload {
+  address: string;
+  file_name: string;
+  fingerprint: string;
+  length: number;
+  offset: number;
+}
+
+export interface AcquisitionRow extends State {
+  id: string;
+  subject: Named;
+  sequence: Named;
+  acquisition: Named;
+  nex: string;
+  file: string;
+  has_file: boolean;
+  upload: OpenUpload | null;
+}
+
+export interface FinishedSeries {
+  id: string;
+  arm: string;
+  colour: string;
+  size: string;
+  preview: string;
+  lineage: string;
+}
+
+export interface SequenceGroup extends State {
+  id: string;
+  subject: string;
+  sequence: string;
+  series: FinishedSeries[];
+}
+
+export interface PageContent {
+  summary: string;
+  open: boolean;
+  acquisitions: AcquisitionRow[];
+  sequences: SequenceGroup[];
+}
+
+/** The addresses that the page's element carries. */
+export interface Addresses {
+  study: string;
+  status: string;
+  uploads: string;
+  jobs: string;
+}

@@ -168,8 +168,8 @@ class Supervisor:
                     f"The {service.name} ended {service.quick_deaths} times in a row: {words}",
                     f"The whole log is {service.log}.",
                 )
-            self.say(f"{service.name} ended unexpectedly and is started again; its work is taken up where it was")
             service.start()
+            self.say(f"{service.name} ended unexpectedly and is started again; its work is taken up where it was")
 
     def stop(self) -> None:
         """Stop all in the opposite order of starting."""

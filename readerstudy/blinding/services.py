@@ -59,7 +59,7 @@ def start_release(*, study: Study, actor: User) -> ReleasePreparation:
     )
     study_id, actor_id = str(now.pk), actor.pk
     transaction.on_commit(
-        lambda: current_app.send_task("blinding.release", kwargs={"study": study_id, "actor": actor_id})
+        lambda: current_app.signature("blinding.release", kwargs={"study": study_id, "actor": actor_id}).delay()
     )
     return preparation
 

@@ -1,6 +1,7 @@
 """Properties of the order plans."""
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -65,7 +66,7 @@ def test_sequence_order_is_balanced_over_the_readers(size, seed):
     readers = [str(number) for number in range(count)]
     plan = order.make_plan(algorithm="simple", seed=seed, readers=readers, series=series)
     for place in range(sequences):
-        at_this_place = Counter({name: 0 for name in series})
+        at_this_place = Counter(dict.fromkeys(series, 0))
         at_this_place.update(parts[place][0] for parts in plan.orders.values())
         assert max(at_this_place.values()) - min(at_this_place.values()) <= 1
 
@@ -79,7 +80,7 @@ def test_williams_rows_are_latin_squares_in_which_each_follows_each_equally_ofte
         for place in range(size):
             assert sorted(row[place] for row in square) == list(range(size))
         assert all(sorted(row) == list(range(size)) for row in square)
-    following = Counter(pair for row in rows for pair in zip(row, row[1:], strict=False))
+    following = Counter(pair for row in rows for pair in pairwise(row))
     if size > 1:
         assert len(following) == size * (size - 1)
         assert len(set(following.values())) == 1

@@ -1,0 +1,1 @@
+"""A simulated lumbar spine with known truth, scanned to ISMRMRD raw files (see docs/simulator.md)."""

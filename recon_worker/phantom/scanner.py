@@ -1,0 +1,199 @@
+"""Scans a subject: slices of one sequence as noiseless k-space per coil, and what the image should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+from recon_worker.data import SlicePlane
+from recon_worker.data.geometry import affine_from_planes
+from recon_worker.phantom.anatomy import Subject
+from recon_worker.phantom.coils import CoilArray, combined_sensitivity, draw_coils
+from recon_worker.phantom.contrast import FAT_T1_MS, FAT_T2_MS, TISSUES, render, spin_echo
+from recon_worker.phantom.fields import FAT_SHIFT_HZ, Fields, draw_fields
+from recon_worker.phantom.protocol import SEQUENCES, Scan
+from recon_worker.phantom.sampling import FineGrid, to_image
+from recon_worker.phantom.shapes import Vector
+
+ComplexArray = npt.NDArray[np.complex64]
+SLICE_PROFILE = (-0.34, 0.0, 0.34)
+"""Planes, in slice thicknesses from the middle, whose mean is a slice."""
+
+
+@dataclass(frozen=True)
+class SliceSignal:
+    """Noiseless signal of one slice.
+
+    Attributes
+    ----------
+    index
+        Slice number along the slice direction.
+    samples
+        `[coil, ky, kx]` complex64 on the full encoded grid.
+    image
+        `[row, column]` complex64: the object without coils, band-limited to the scan's k-space.
+    sensitivity
+        `[row, column]` float32: the best combination's sensitivity, 1 at L3.
+    """
+
+    index: int
+    samples: ComplexArray
+    image: ComplexArray
+    sensitivity: npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """One sequence set up on one subject: geometry, coils, imperfections, noise level.
+
+    `sigma` is the standard deviation of the noise per real or imaginary part of a sample, before the coils' covariance.
+    """
+
+    subject: Subject
+    scan: Scan
+    planes: tuple[SlicePlane, ...]
+    coils: CoilArray
+    fields: Fields
+    sigma: float
+
+    @property
+    def encoded_field_of_view_mm(self) -> tuple[float, float]:
+        """`(read, phase)` with readout oversampling."""
+        return 2 * self.scan.field_of_view_mm, self.scan.field_of_view_mm
+
+    @property
+    def pixel_mm(self) -> tuple[float, float]:
+        """`(column spacing, row spacing)` of the image."""
+        length = self.scan.field_of_view_mm
+        return length / self.scan.matrix[0], length / self.scan.matrix[1]
+
+    @property
+    def affine(self) -> Vector:
+        """`[4, 4]` from (slice, row, column) of the acquired image to LPS mm."""
+        return affine_from_planes(
+            list(self.planes),
+            rows=self.scan.matrix[1],
+            columns=self.scan.matrix[0],
+            row_spacing_mm=self.pixel_mm[1],
+            column_spacing_mm=self.pixel_mm[0],
+            slice_thickness_mm=self.scan.thickness_mm,
+        )
+
+    @cached_property
+    def grid(self) -> FineGrid:
+        """Where the anatomy is sampled."""
+        scan = self.scan
+        torso = self.subject.torso
+        centre = self.planes[0].centre_mm
+        reach = scan.field_of_view_mm * (0.61 if scan.sagittal else 0.985)
+        return FineGrid.covering(
+            scan.encoded_matrix,
+            self.encoded_field_of_view_mm,
+            scan.finer,
+            read_mm=(-reach, reach),
+            phase_mm=(torso.front_y - 4 - centre[1], torso.back_y + 4 - centre[1]),
+        )
+
+    def object_image(self, index: int) -> ComplexArray:
+        """The slice's signal on the fine grid, before the coils: `[row, column]` complex64."""
+        scan, subject, grid = self.scan, self.subject, self.grid
+        middle = grid.plane(self.planes[index])
+        points = middle.points(middle.whole())
+        water = np.zeros(grid.shape, dtype=np.float32)
+        fat = np.zeros(grid.shape, dtype=np.float32)
+        for offset in SLICE_PROFILE:
+            plane = grid.plane(self.planes[index], offset * scan.thickness_mm)
+            one_water, one_fat = render(subject.layers(plane), plane.shape, scan.weighting)
+            water += one_water / np.float32(len(SLICE_PROFILE))
+            fat += one_fat / np.float32(len(SLICE_PROFILE))
+        fat *= self.fields.fat_left(scan, subject, points)
+        shift = scan.field_of_view_mm * FAT_SHIFT_HZ / (2000 * scan.bandwidth_khz) / grid.step_mm[0]
+        signal = water + _shifted(fat, shift)
+        signal *= self.fields.excitation(subject, scan, points)
+        return np.asarray(signal * self.fields.phase(subject, points), dtype=np.complex64)
+
+    def slices(self) -> Iterator[SliceSignal]:
+        """All slices, one at a time."""
+        for index in range(len(self.planes)):
+            yield self.slice_signal(index)
+
+    def slice_signal(self, index: int) -> SliceSignal:
+        """Noiseless k-space of slice `index`."""
+        columns = self.scan.matrix[0]
+        signal = self.object_image(index)
+        sensitivities = self.coils.sensitivities(self.grid.plane(self.planes[index]))
+        samples = np.stack([self.grid.encode(signal * one) for one in sensitivities])
+        # The image's own pixels, for the sensitivity there.
+        rows, length = self.scan.matrix[1], self.scan.field_of_view_mm
+        half = (-columns // 2, columns // 2), (-rows // 2, rows // 2)
+        pixels = FineGrid((columns, rows), (length, length), 1, *half)
+        there = self.coils.sensitivities(pixels.plane(self.planes[index]))
+        return SliceSignal(
+            index=index,
+            samples=samples,
+            image=to_image(self.grid.encode(signal), columns),
+            sensitivity=combined_sensitivity(there, self.coils.covariance),
+        )
+
+
+def _shifted(image: npt.NDArray[np.float32], columns: float) -> npt.NDArray[np.float32]:
+    """`image` moved by a fraction of columns towards higher column numbers."""
+    whole = int(np.floor(columns))
+    part = np.float32(columns - whole)
+    near = np.roll(image, whole, axis=1)
+    return np.asarray((1 - part) * near + part * np.roll(near, 1, axis=1), dtype=np.float32)
+
+
+def marrow_signal(scan: Scan, marrow_fat: float, fat_left: float) -> float:
+    """Signal of the marrow of a body."""
+    marrow = TISSUES["marrow"]
+    water = spin_echo(marrow.t1_ms, marrow.t2_ms, scan.weighting)
+    fat = spin_echo(FAT_T1_MS, FAT_T2_MS, scan.weighting) * (fat_left if scan.fat_suppressed else 1.0)
+    return marrow.density * ((1 - marrow_fat) * water + marrow_fat * fat)
+
+
+def place_slices(subject: Subject, scan: Scan) -> tuple[SlicePlane, ...]:
+    """The stack as a technologist would put it: sagittal over the bodies, axial over L1-S1."""
+    spine, torso = subject.spine, subject.torso
+    top = spine.body("T12").frame.centre_mm[2] + spine.body("T12").height * 0.6
+    s1 = spine.body("S1")
+    bottom = s1.frame.position(0.0, 0.0, -s1.height / 2)[2]
+    offsets = (np.arange(scan.n_slices) - (scan.n_slices - 1) / 2) * scan.spacing_mm
+    if scan.sagittal:
+        middle_z = (top + bottom) / 2 - 2.0
+        middle_x = float(spine.curve.at("x", np.linspace(bottom, top, 30).astype(np.float32)).mean())
+        middle_y = torso.back_y + 7.0 - scan.field_of_view_mm / 2
+        return tuple(
+            SlicePlane((middle_x + offset, middle_y, middle_z), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+            for offset in offsets
+        )
+    discs = {disc.name: disc.frame.centre_mm for disc in spine.measured_discs()}
+    if scan.n_slices < 20:
+        middle_z = float(discs["L3-L4"][2])
+    else:
+        middle_z = float(discs["L5-S1"][2]) - 12 + (scan.n_slices - 1) / 2 * scan.spacing_mm
+    middle_y = torso.back_y + 6.0 - scan.field_of_view_mm / 2
+    middle_x = float(spine.curve.at("x", middle_z))
+    return tuple(
+        SlicePlane((middle_x, middle_y, middle_z + offset), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (0.0, 0.0, 1.0))
+        for offset in offsets
+    )
+
+
+def set_up(subject: Subject, scan: Scan, *, seed: int, number: int) -> Scanner:
+    """A scanner for `scan` of subject `number` in the study with `seed`."""
+    rng = np.random.default_rng([seed, number, 2, SEQUENCES.index(scan.sequence)])
+    planes = place_slices(subject, scan)
+    centre = np.mean([plane.centre_mm for plane in planes], axis=0)
+    l3 = subject.spine.body("L3").frame.centre_mm
+    # The array is the same for all sequences of a subject; its loops lie under the middle of the lumbar spine.
+    coil_rng = np.random.default_rng([seed, number, 3])
+    coils = draw_coils(coil_rng, coils=scan.coils, back_y=subject.torso.back_y, reference_mm=l3)
+    fields = draw_fields(rng, subject, scan, centre)
+    signal = marrow_signal(scan, subject.marrow_fat, fields.fat_residual)
+    sigma = signal / scan.marrow_snr * np.sqrt(scan.averages("Standard"))
+    return Scanner(subject, scan, planes, coils, fields, float(sigma))

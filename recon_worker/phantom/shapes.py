@@ -1,0 +1,184 @@
+"""Planes of sample points, distances to simple solids, and random texture in space.
+
+Every solid is a function of position in millimetres, so that sagittal and axial slices of any matrix cut the same
+subject. Distances are negative inside and correct to first order at the surface, where they are used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Array = npt.NDArray[np.float32]
+Vector = npt.NDArray[np.float64]
+Window = tuple[slice, slice]
+Coordinates = tuple[Array, Array, Array]
+
+
+@dataclass(frozen=True)
+class PlaneGrid:
+    """A rectangle of sample points in space.
+
+    Attributes
+    ----------
+    origin_mm
+        LPS position `[x, y, z]` of sample `[0, 0]`.
+    row_step_mm, column_step_mm
+        Step `[x, y, z]` from one row to the next and from one column to the next; at right angles.
+    shape
+        `(rows, columns)`.
+    """
+
+    origin_mm: Vector
+    row_step_mm: Vector
+    column_step_mm: Vector
+    shape: tuple[int, int]
+
+    @property
+    def edge_mm(self) -> float:
+        """Width over which the edge of a solid fades: one sample."""
+        return float(np.sqrt(np.linalg.norm(self.row_step_mm) * np.linalg.norm(self.column_step_mm)))
+
+    def whole(self) -> Window:
+        """The window of all samples."""
+        return slice(0, self.shape[0]), slice(0, self.shape[1])
+
+    def window(self, centre_mm: Vector, radius_mm: float) -> Window | None:
+        """The smallest window that holds the samples within `radius_mm` of `centre_mm`, or None if there are none."""
+        offset = np.asarray(centre_mm, dtype=np.float64) - self.origin_mm
+        lengths = [float(np.linalg.norm(step)) for step in (self.row_step_mm, self.column_step_mm)]
+        along = [
+            float(offset @ step) / length
+            for step, length in zip((self.row_step_mm, self.column_step_mm), lengths, strict=True)
+        ]
+        squared = radius_mm**2 - float(offset @ offset) + along[0] ** 2 + along[1] ** 2
+        if squared <= 0:
+            return None
+        reach = float(np.sqrt(squared))
+        window = []
+        for position, length, count in zip(along, lengths, self.shape, strict=True):
+            first = max(0, int(np.floor((position - reach) / length)))
+            last = min(count, int(np.ceil((position + reach) / length)) + 1)
+            if first >= last:
+                return None
+            window.append(slice(first, last))
+        return window[0], window[1]
+
+    def points(self, window: Window) -> Coordinates:
+        """LPS coordinates `x, y, z`, each `[row, column]` float32, of the samples in `window`."""
+        rows = np.arange(window[0].start, window[0].stop, dtype=np.float64)[:, None]
+        columns = np.arange(window[1].start, window[1].stop, dtype=np.float64)[None, :]
+        return tuple(  # type: ignore[return-value]
+            (self.origin_mm[axis] + rows * self.row_step_mm[axis] + columns * self.column_step_mm[axis]).astype(np.float32)
+            for axis in range(3)
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A place and three axes: u to the left, v to the back, w to the head of a vertebra. `axes` `[axis, x y z]`."""
+
+    centre_mm: Vector
+    axes: Vector
+
+    def local(self, points: Coordinates) -> Coordinates:
+        """Coordinates along the three axes, millimetres from the centre."""
+        x, y, z = (
+            coordinate - np.float32(centre) for coordinate, centre in zip(points, self.centre_mm, strict=True)
+        )
+        return tuple(  # type: ignore[return-value]
+            np.float32(axis[0]) * x + np.float32(axis[1]) * y + np.float32(axis[2]) * z for axis in self.axes
+        )
+
+    def position(self, u: float, v: float, w: float) -> Vector:
+        """LPS position of local coordinates."""
+        return np.asarray(self.centre_mm + np.array([u, v, w]) @ self.axes, dtype=np.float64)
+
+
+def occupancy(distance: Array, edge_mm: float) -> Array:
+    """Share of a sample inside a solid, 0 to 1, from the distance to its surface."""
+    return np.asarray(np.clip(0.5 - distance / np.float32(edge_mm), 0, 1), dtype=np.float32)
+
+
+def smooth_step(value: Array, centre: float | Array, width: float) -> Array:
+    """0 well below `centre`, 1 well above, over about `width`."""
+    t = np.clip((value - centre) / np.float32(width) + 0.5, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
+
+
+def rounded_intersection(first: Array, second: Array, radius_mm: float) -> Array:
+    """Distance to the common part of two solids with its edge rounded."""
+    a = first + np.float32(radius_mm)
+    b = second + np.float32(radius_mm)
+    inside = np.minimum(np.maximum(a, b), 0)
+    return np.asarray(
+        inside + np.sqrt(np.maximum(a, 0) ** 2 + np.maximum(b, 0) ** 2) - np.float32(radius_mm), dtype=np.float32
+    )
+
+
+def ellipse(p: Array, q: Array, half_p: float | Array, half_q: float | Array, power: float = 2.0) -> Array:
+    """Distance to a (super-)ellipse with the given half axes."""
+    if power == 2.0:
+        ratio = np.sqrt((p / half_p) ** 2 + (q / half_q) ** 2)
+    else:
+        ratio = (np.abs(p / half_p) ** power + np.abs(q / half_q) ** power) ** np.float32(1 / power)
+    ratio = np.maximum(ratio, np.float32(1e-3))
+    return np.asarray((1 - 1 / ratio) * np.sqrt(p * p + q * q), dtype=np.float32)
+
+
+def ellipsoid(points: Coordinates, centre: tuple[float, float, float], radii: tuple[float, float, float]) -> Array:
+    """Distance to an ellipsoid along the axes of `points`."""
+    squared = np.zeros(np.broadcast_shapes(*(p.shape for p in points)), dtype=np.float32)
+    scaled = np.zeros_like(squared)
+    for coordinate, middle, radius in zip(points, centre, radii, strict=True):
+        offset = coordinate - np.float32(middle)
+        squared += offset * offset
+        scaled += (offset / np.float32(radius)) ** 2
+    ratio = np.maximum(np.sqrt(scaled), np.float32(1e-3))
+    return np.asarray((1 - 1 / ratio) * np.sqrt(squared), dtype=np.float32)
+
+
+def capsule(
+    points: Coordinates,
+    start: tuple[float, float, float],
+    end: tuple[float, float, float],
+    radius: float,
+    stretch: tuple[float, float, float] = (1.0, 1.0, 1.0),
+) -> Array:
+    """Distance to a rod with round ends; `stretch` widens its section along the three axes."""
+    scale = np.array(stretch)
+    a = np.array(start) / scale
+    b = np.array(end) / scale
+    axis = b - a
+    length = float(axis @ axis) or 1.0
+    offsets = [
+        np.asarray(coordinate / np.float32(s) - np.float32(o), dtype=np.float32)
+        for coordinate, s, o in zip(points, stretch, a, strict=True)
+    ]
+    t = np.clip(sum(o * np.float32(d) for o, d in zip(offsets, axis, strict=True)) / np.float32(length), 0, 1)
+    squared = sum((o - t * np.float32(d)) ** 2 for o, d in zip(offsets, axis, strict=True))
+    return np.asarray(np.sqrt(squared) - np.float32(radius), dtype=np.float32)
+
+
+class Texture:
+    """Smooth random values in space, mean 0 and standard deviation about 1, the same for every slice through them."""
+
+    SIZE = 48
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        self._lattice = rng.standard_normal((self.SIZE,) * 3, dtype=np.float32)
+
+    def at(self, points: Coordinates, scale_mm: tuple[float, float, float], shift: float = 0.0) -> Array:
+        """Values at `points`; `scale_mm` is the distance of independent values along x, y and z."""
+        coordinates = np.stack(
+            [
+                np.broadcast_to(coordinate / np.float32(scale) + np.float32(shift), points[0].shape)
+                for coordinate, scale in zip(points, scale_mm, strict=True)
+            ]
+        )
+        values = ndimage.map_coordinates(self._lattice, coordinates, order=1, mode="grid-wrap", prefilter=False)
+        # Linear interpolation between independent values lowers the variance to 8/27 on average.
+        return np.asarray(values * np.float32((27 / 8) ** 0.5), dtype=np.float32)

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from recon_worker.data import InputFault, KSpace, KSpaceHeader, KSpaceSlice, SlicePlane
-from recon_worker.rawdata.hdf5 import open_hdf5, own_member
+from recon_worker.rawdata.hdf5 import open_hdf5, own_member, read_column
 from recon_worker.rawdata.ismrmrd_header import Encoding, IsmrmrdHeader, parse_header
-from recon_worker.rawdata.limits import MAX_HEADER_BYTES, check_extent
+from recon_worker.rawdata.limits import check_extent
 from recon_worker.rawdata.lines import (
     LINE,
     Grid,
@@ -35,7 +35,6 @@ from recon_worker.rawdata.summary import summarise
 
 FORMAT = "ismrmrd"
 AGAIN = "Convert the acquisition again with a current converter."
-HEADS_PER_BLOCK = 65536
 NOISE_SAMPLES = 2**18
 """Noise samples a coil that are kept; far more than a covariance needs."""
 Heads = npt.NDArray[np.void]
@@ -122,10 +121,9 @@ def _read_heads(table: h5py.Dataset, file_size: int) -> Heads:
     if count == 0:
         raise InputFault("The file holds no readouts.", "Check that the export from the scanner finished.")
     check_extent("lines", count)
-    if count * ismrmrd.hdf5.acquisition_header_dtype.itemsize > max(MAX_HEADER_BYTES, 4 * file_size):
+    if not table.compression and table.id.get_storage_size() < count * table.dtype["head"].itemsize:
         raise InputFault(f"The file declares {count:,} readouts but is far too small for them.", AGAIN)
-    reader = table.fields("head")
-    heads = np.concatenate([reader[start : start + HEADS_PER_BLOCK] for start in range(0, count, HEADS_PER_BLOCK)])
+    heads = read_column(table, "head")
     declared = int((heads["number_of_samples"].astype(np.int64) * heads["active_channels"]).sum()) * 8
     if declared > file_size:
         raise InputFault(

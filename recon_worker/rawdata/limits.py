@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from recon_worker.data import InputFault
 
-MAX_LINES = 2_000_000
+MAX_LINES = 500_000
 """Readouts in one file."""
 MAX_SAMPLES = 8192
 """Samples of one readout, oversampling included."""

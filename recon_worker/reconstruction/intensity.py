@@ -122,7 +122,7 @@ def _polynomials(length: int, spacing_mm: float) -> npt.NDArray[np.float64]:
     """Legendre basis `[voxel, order]` along one axis, of an order that its length allows."""
     orders = 0 if length == 1 else min(LARGEST_ORDER, 1 + int(length * spacing_mm / FIELD_DETAIL_MM))
     place = (2 * np.arange(length) + 1) / length - 1
-    return np.polynomial.legendre.legvander(place, orders)
+    return np.asarray(np.polynomial.legendre.legvander(place, orders), dtype=np.float64)
 
 
 def _fit(

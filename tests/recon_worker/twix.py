@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,15 @@ from scipy.spatial.transform import Rotation
 from twixtools import hdr_def, mdh_def
 
 from tests.recon_worker.support import Protocol, Scan
+
+
+def scanner_directions(protocol: Protocol) -> Protocol:
+    """With the phase direction turned over if need be: a twix quaternion is a rotation of (phase, read, slice), so
+    (read, phase, slice) is left-handed."""
+    read, phase, normal = (np.array(direction) for direction in protocol.directions)
+    if np.dot(np.cross(read, phase), normal) < 0:
+        return protocol
+    return replace(protocol, directions=(tuple(read), tuple(-phase), tuple(normal)))
 
 
 @dataclass
@@ -45,9 +54,8 @@ def ascconv(protocol: Protocol, **changes: object) -> str:
 def _header(text: str) -> bytes:
     content = text.encode("latin1")
     meas = b'<ParamString."tPatientName"> { "SECRET^NAME" }\n<ParamString."InstitutionName"> { "SECRET HOSPITAL" }\n'
-    buffers = b"".join(
-        name + b"\0" + len(data).to_bytes(4, "little") + data for name, data in ((b"Meas", meas), (b"MeasYaps", content))
-    )
+    parts = ((b"Meas", meas), (b"MeasYaps", content))
+    buffers = b"".join(name + b"\0" + len(data).to_bytes(4, "little") + data for name, data in parts)
     length = 8 + len(buffers)
     padding = -length % 32
     return (length + padding).to_bytes(4, "little") + (2).to_bytes(4, "little") + buffers + bytes(padding)

@@ -15,13 +15,11 @@ from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.intensity import stored_pixels, stored_scale
 from tests.recon_worker.support import Protocol, in_memory, oblique_directions, simulate
-from tests.recon_worker.twix import TwixLine, ascconv, twix_lines, write_twix
+from tests.recon_worker.twix import TwixLine, ascconv, scanner_directions, twix_lines, write_twix
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "raw"
-READ, PHASE, NORMAL = oblique_directions()
-# A twix quaternion is a rotation of (phase, read, slice), so (read, phase, slice) is left-handed.
-PROTOCOL = Protocol(
-    columns=48, rows=40, n_slices=3, n_averages=2, directions=(READ, tuple(-np.array(PHASE)), NORMAL)
+PROTOCOL = scanner_directions(
+    Protocol(columns=48, rows=40, n_slices=3, n_averages=2, directions=oblique_directions())
 )
 needs_shared = pytest.mark.skipif(
     not (SHARED / "twix_gre_skyra.dat").exists(), reason="the shared folder with real raw data is not here"

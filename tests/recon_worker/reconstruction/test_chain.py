@@ -37,7 +37,7 @@ def _interior(protocol: Protocol) -> np.ndarray:
 
 
 def _shading(scan: Scan) -> np.ndarray:
-    """What a matched filter on whitened channels shows for brightness 1: root of s^H Psi^-1 s, per part of the noise."""
+    """What a matched filter on whitened channels shows for brightness 1: root of s^H Psi^-1 s."""
     sensitivity = scan.coils.sensitivity(*pixel_positions(scan.protocol))
     inverse = np.linalg.inv(scan.covariance / 2)
     return np.sqrt(np.einsum("cyx,cd,dyx->yx", sensitivity.conj(), inverse, sensitivity).real)

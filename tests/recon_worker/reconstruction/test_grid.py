@@ -15,7 +15,10 @@ from tests.recon_worker.support import Blob, Coils, Protocol, in_memory, oblique
 PROTOCOL = Protocol(columns=48, rows=40, n_slices=5, n_coils=2, directions=oblique_directions())
 
 
-def _volume(protocol: Protocol, blob: Blob = Blob(6.0, -8.0, 5.0)) -> Volume:
+BLOB = Blob(6.0, -8.0, 5.0)
+
+
+def _volume(protocol: Protocol, blob: Blob = BLOB) -> Volume:
     scan = simulate(protocol, noise_level=1e-4, shapes=(blob,), coils=Coils.uniform(2))
     return reconstruct(in_memory(scan)).volume
 

@@ -16,6 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent.parent.parent
 START_SECONDS = 120
+DEVELOPMENT = "readerstudy.settings.development"
 
 pytestmark = pytest.mark.skipif(
     not (ROOT / "frontend" / "dist" / "manifest.json").exists(), reason="the front end is not built (make frontend)"
@@ -37,7 +38,7 @@ class Application:
             for name, value in os.environ.items()
             if name not in ("DATABASE_URL", "REDIS_URL", "STORAGE_URL")
         }
-        environment |= {"READERSTUDY_STATE": str(state), "DJANGO_SETTINGS_MODULE": "readerstudy.settings.development"}
+        environment |= {"READERSTUDY_STATE": str(state), "DJANGO_SETTINGS_MODULE": DEVELOPMENT}
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "up", "--port", str(port)],
             cwd=ROOT,
@@ -137,12 +138,15 @@ def test_starts_revives_stops_and_starts_again_as_it_was(tmp_path):
     assert not any(runs(child) for child in children)
     assert "stopped; the next start finds everything" in "".join(run.lines)
 
-    with sqlite3.connect(state / "readerstudy.sqlite3") as database:
-        database.execute(
-            "INSERT INTO accounts_user (password, is_superuser, username, first_name, last_name, email, is_staff,"
-            " is_active, date_joined, display_name, may_create_studies)"
-            " VALUES ('', 0, 'kept', '', '', '', 0, 1, '2026-01-01', '', 0)"
-        )
+    person = subprocess.run(
+        [sys.executable, "manage.py", "create_person", "kept", "--may-create-studies"],
+        cwd=ROOT,
+        env={**os.environ, "READERSTUDY_STATE": str(state), "DJANGO_SETTINGS_MODULE": DEVELOPMENT},
+        capture_output=True,
+        text=True,
+    )
+    assert person.returncode == 0, person.stderr
+    assert "one-time password" in person.stdout
     secret = (state / "secrets" / "django").read_text()
     again = Application(state, port)
     try:

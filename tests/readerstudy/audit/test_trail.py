@@ -3,6 +3,7 @@
 import json
 import uuid
 from io import StringIO
+from itertools import pairwise
 
 import pytest
 from django.core.management import call_command
@@ -51,7 +52,7 @@ def check():
 def test_a_chain_begins_at_nothing_and_goes_on_without_gaps(chain):
     assert [event.index for event in chain] == [0, 1, 2, 3, 4]
     assert chain[0].previous_hash == NO_PREVIOUS_HASH
-    for earlier, later in zip(chain, chain[1:], strict=False):
+    for earlier, later in pairwise(chain):
         assert later.previous_hash == earlier.hash
     assert first_broken_link(STUDY) is None
     assert first_broken_link(OTHER) is None

@@ -76,4 +76,6 @@ class Watched:
         self.requests.append(f"{request.method} {request.url}")
 
     def requests_to(self, part: str) -> list[str]:
+        """Requests so far whose address contains `part`."""
+        self.page.evaluate("() => 0")  # lets the driver hand over what has happened
         return [request for request in self.requests if part in request]

@@ -58,15 +58,15 @@ def known_frames(number: int, *, rows: int, columns: int, slices: int) -> np.nda
     row, column = np.mgrid[0:rows, 0:columns]
     y, x = (row - rows / 2) / (rows / 2), (column - columns / 2) / (columns / 2)
     frames = np.zeros((slices, rows, columns), np.uint16)
-    generator = np.random.default_rng(number)
+    noise = np.random.default_rng(number).normal(0, 1, (rows, columns))
+    body = (x / 0.86) ** 2 + (y / 0.97) ** 2 < 1
+    bone = body & (np.abs(x - 0.1 * np.sin(2 * y)) < 0.2) & (np.abs(np.sin(11 * y)) > 0.45)
+    height, width = rows // 10, columns // 10
     for index in range(slices):
-        body = (x / 0.86) ** 2 + (y / 0.97) ** 2 < 1
-        tissue = 900 + 250 * np.sin(9 * y + index / 3) * np.cos(4 * x) + generator.normal(0, 60, (rows, columns))
-        bone = (np.abs(x - 0.1 * np.sin(2 * y)) < 0.2) & (np.abs(np.sin(11 * y)) > 0.45)
-        frame = np.where(body, tissue, generator.normal(40, 15, (rows, columns)))
-        frame = np.where(bone & body, 2300 + generator.normal(0, 80, (rows, columns)), frame)
-        frame[rows // 2 - rows // 10 : rows // 2 + rows // 10, columns // 2 - columns // 10 : columns // 2 + columns // 10] = (
-            patch_value(number, index)
+        tissue = 900 + 250 * np.sin(9 * y + index / 3) * np.cos(4 * x) + 60 * noise
+        frame = np.where(bone, 2300 + 80 * noise, np.where(body, tissue, 40 + 15 * noise))
+        frame[rows // 2 - height : rows // 2 + height, columns // 2 - width : columns // 2 + width] = patch_value(
+            number, index
         )
         frames[index] = np.clip(np.rint(frame), 0, 4095)
     return frames

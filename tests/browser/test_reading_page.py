@@ -8,9 +8,10 @@ import pytest
 from django.test import Client
 from playwright.sync_api import Browser
 
+from readerstudy.reading.keys import KEYS
 from readerstudy.settings.state import BASE_DIR
 from tests.browser.chromium import SECONDS_TO_READY, Watched, until
-from tests.browser.reading_study import WINDOW, ReadingStudy, grey, make_reading_study, patch_value
+from tests.browser.reading_study import WINDOW, ReadingStudy, grey, make_reading_study, patch_value, sign_off_all
 
 SCREENSHOTS = BASE_DIR / "test-output" / "screenshots"
 SMALL, LARGE = (1366, 768), (1920, 1080)
@@ -34,6 +35,8 @@ class ReaderPage(Watched):
         return self.page.locator(selector).inner_text()
 
     def saved(self) -> None:
+        """Nothing is asked any more and the server has everything."""
+        until(lambda: self.page.locator("dialog").count() == 0, says="the dialog is left")
         until(lambda: self.page.locator(".save").get_attribute("data-save") == "saved", says="saved")
 
     def middle(self) -> tuple[float, float]:
@@ -52,6 +55,39 @@ class ReaderPage(Watched):
                 context.drawImage(canvas, 0, 0);
                 return [...context.getImageData(canvas.width >> 1, canvas.height >> 1, 1, 1).data].slice(0, 3);
             }"""
+        )
+
+    def canvas_size(self) -> list[int]:
+        return self.page.evaluate("() => (({width, height}) => [width, height])(document.querySelector('#viewer canvas'))")
+
+    def scrolling(self) -> list[str]:
+        """Boxes that would need a scroll bar."""
+        return self.page.evaluate(
+            """() => [...document.querySelectorAll('html, body, #reading, .panel, .criteria')]
+                .filter((box) => box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1)
+                .map((box) => box.className || box.tagName)"""
+        )
+
+    def patch_box(self, value: int) -> list[int]:
+        """Left, top, right, bottom (screen pixels) of the largest span of the patch's grey level."""
+        return self.page.evaluate(
+            """level => {
+                const canvas = document.querySelector('#viewer canvas');
+                const copy = document.createElement('canvas');
+                copy.width = canvas.width; copy.height = canvas.height;
+                const context = copy.getContext('2d');
+                context.drawImage(canvas, 0, 0);
+                const { data } = context.getImageData(0, 0, copy.width, copy.height);
+                const is = (x, y) => Math.abs(data[4 * (y * copy.width + x)] - level) <= 1;
+                const x = new Array(copy.width).fill(0), y = new Array(copy.height).fill(0);
+                for (let row = 0; row < copy.height; row++)
+                    for (let column = 0; column < copy.width; column++)
+                        if (is(column, row)) { x[column]++; y[row]++; }
+                const enough = (counts) => counts.map((count, at) => [count, at]).filter(([count]) => count > 60);
+                const xs = enough(x).map(([, at]) => at), ys = enough(y).map(([, at]) => at);
+                return [xs[0], ys[0], xs.at(-1), ys.at(-1)];
+            }""",
+            round(grey(value)),
         )
 
     def drag(self, right: int, down: int, button: Any = "left") -> None:
@@ -105,11 +141,310 @@ def reading(transactional_db) -> ReadingStudy:
     return make_reading_study()
 
 
-def test_first_look(reading, open_page: Open):
+def test_opens_under_the_real_policy_and_shows_the_known_pixels(reading, open_page: Open):
+    page = open_page(reading)
+    answer = page.page.request.get(page.page.url)
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    assert "unsafe-eval" not in answer.headers["content-security-policy"]
+    page.wait_for_series(reading.tokens()[0])
+    assert page.shows("mode") == "cpu"
+    assert page.shows("slice") == "5", "the middle slice comes first"
+    assert page.shows("window") == f"{WINDOW[0]} {WINDOW[1]}"
+    assert page.text(".position") == "1 / 4"
+    assert page.text(".sequence") == "SAG T2 FS"
+    assert [page.text(f".edge.{side}") for side in ("left", "right", "top", "bottom")] == ["A", "P", "H", "F"]
+    for key, slice_index in (("ArrowDown", 5), ("Home", 0), ("End", 8)):
+        page.press(key)
+        page.wait_for("slice", str(slice_index + 1))
+        until(
+            lambda slice_index=slice_index: page.middle_grey() == [round(grey(patch_value(0, slice_index)))] * 3,
+            says=f"grey {grey(patch_value(0, slice_index))} in slice {slice_index}; it is {page.middle_grey()}",
+        )
+
+
+def test_mouse_and_keys_change_what_is_shown(reading, open_page: Open):
     page = open_page(reading)
     page.wait_for_series(reading.tokens()[0])
-    page.picture("reading-1366x768")
-    assert page.shows("slice") == "5"
+    page.page.mouse.move(*page.middle())
+    page.page.mouse.wheel(0, 100)
+    page.wait_for("slice", "6")
+    page.page.mouse.wheel(0, -100)
+    page.wait_for("slice", "5")
+    for key, slice_ in (("ArrowUp", "4"), ("PageDown", "9"), ("ArrowDown", "9"), ("PageUp", "4"), ("Home", "1")):
+        page.press(key)
+        page.wait_for("slice", slice_)
+    page.drag(80, -40)
+    centre, width = 1750 - 40 * 3500 / 400, 3500 + 80 * 3500 / 400
+    window = f"{centre:.0f} {width:.0f}"
+    page.wait_for("window", window)
+    page.press("ArrowDown")
+    page.wait_for("slice", "2")
+    assert page.shows("window") == window, "the window survives the next slice"
+    expected = round(grey(patch_value(0, 1), (centre, width)))
+    until(lambda: abs(page.middle_grey()[0] - expected) <= 1, says=f"grey {expected}; it is {page.middle_grey()}")
+    page.drag(0, -60, "right")
+    until(lambda: float(page.shows("zoom") or 1) > 1.2, says="larger")
+    page.drag(50, 30, "middle")
+    page.wait_for("pan", "50 30")
+    page.press("i")
+    page.wait_for("inverted", "true")
+    page.press("ArrowDown")
+    page.wait_for("slice", "3")
+    assert page.shows("pan") == "50 30"
+    assert page.shows("inverted") == "true"
+    page.press("r")
+    page.wait_for("zoom", "1.000")
     assert page.shows("window") == f"{WINDOW[0]} {WINDOW[1]}"
-    value = page.middle_grey()
-    print(value, grey(patch_value(0, 4)))
+    assert page.shows("pan") == "0 0"
+    assert page.shows("inverted") == "false"
+    assert page.shows("slice") == "3"
+    page.page.keyboard.down("Control")
+    page.page.mouse.wheel(0, -100)
+    page.page.keyboard.up("Control")
+    until(lambda: float(page.shows("zoom") or 1) > 1.1, says="larger by Ctrl and wheel")
+    page.press("+")
+    until(lambda: float(page.shows("zoom") or 1) > 1.3, says="larger by key")
+    page.page.mouse.dblclick(*page.middle())
+    page.wait_for("zoom", "1.000")
+
+
+def test_dragging_the_image_moves_it_by_as_many_pixels(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    patch = page.patch_box(patch_value(0, 4))
+    page.drag(60, 40, "middle")
+    page.wait_for("pan", "60 40")
+    moved = until(lambda: (box := page.patch_box(patch_value(0, 4))) != patch and box, says="moved")
+    assert [round(now - before) for now, before in zip(moved, patch, strict=True)] == pytest.approx(
+        [60, 40, 60, 40], abs=1
+    )
+
+
+def test_six_keys_grade_a_series_and_the_next_is_there_without_a_request(reading, open_page: Open):
+    page = open_page(reading)
+    tokens = reading.tokens()
+    page.wait_for_series(tokens[0])
+    until(lambda: len(page.requests_to(f"{tokens[2]}/frames/")) == 9, says="two series loaded ahead")
+    assert not page.requests_to(tokens[3])
+    page.drag(40, 0)
+    page.press("r", "ArrowDown", "4", "3", "5", "4")
+    assert page.text(".sign").startswith("Sign off · 1 grade missing")
+    page.press("0")
+    assert page.text(".sign").startswith("Sign off")
+    frames = len(page.requests_to(f"{tokens[1]}/frames/"))
+    page.press("Enter")
+    page.wait_for_series(tokens[1])
+    assert len(page.requests_to(f"{tokens[1]}/frames/")) == frames == 9
+    assert page.shows("slice") == "5", "each series starts from its middle"
+    assert page.shows("window") == f"{WINDOW[0]} {WINDOW[1]}"
+    page.saved()
+    names = [criterion.name for criterion in reading.study.criteria.order_by("order")]
+    assert reading.grades(0) == list(zip(names, [4, 3, 5, 4, 0], [""] * 5, strict=True))
+    assert page.text(".position") == "2 / 4"
+    until(lambda: len(page.requests_to(f"{tokens[3]}/frames/")) == 9, says="the next series is loaded ahead")
+
+
+def test_corrections_by_keys_and_mouse_are_newer_rows(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    page.press("2", "Backspace", "3", "d", "5", "Shift+Tab")
+    page.page.locator(".criterion").nth(3).locator("[data-value='1']").click()
+    page.press("Enter")
+    page.saved()
+    assert [(name, value) for name, value, _ in reading.grades()] == [
+        ("Apparent SNR", 2),
+        ("Apparent SNR", 3),
+        ("Diagnostic Confidence", 5),
+        ("Overall Image Quality", 1),
+    ]
+    chosen = page.page.locator(".criterion.chosen h2")
+    assert chosen.inner_text().startswith("Anatomical Structures"), "Enter goes to the first gap"
+
+
+def test_cannot_be_graded_and_comment(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    page.press("4", "x")
+    page.picture("reading-cannot-be-graded")
+    page.press("2", "Tab", "Tab")
+    page.page.keyboard.type("cut off 12345 r")
+    page.press("Enter")
+    page.press("c")
+    page.page.keyboard.type("motion, 3 of 9 slices")
+    page.press("Enter")
+    page.saved()
+    assert reading.grades() == [("Apparent SNR", 4, ""), ("Anatomical Structures", None, "technical")]
+    assert reading.presentations[0].grades.get(value=None).reason == "cut off 12345 r"
+    assert reading.presentations[0].comments.get().text == "motion, 3 of 9 slices"
+    page.press("x", "1")
+    page.page.get_by_role("checkbox").check()
+    page.press("Enter")
+    page.saved()
+    assert [cause for _, _, cause in reading.grades()][2:] == ["image-quality"] * 3
+    assert page.page.locator(".panel").get_attribute("data-missing") == "0"
+
+
+def test_grades_survive_a_reload(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    page.press("4", "3")
+    page.saved()
+    page.page.reload()
+    page.wait_for_series(reading.tokens()[0])
+    given = [page.page.locator(".criterion").nth(index).get_attribute("data-value") for index in range(5)]
+    assert given == ["4", "3", "", "", ""]
+
+
+def test_offline_grades_wait_and_are_sent_once(reading, open_page: Open):
+    page = open_page(reading)
+    tokens = reading.tokens()
+    page.wait_for_series(tokens[0])
+    until(lambda: len(page.requests_to(f"{tokens[1]}/frames/")) == 9, says="the next series is here")
+    page.saved()
+    page.page.context.set_offline(True)
+    page.press("4", "3", "5", "4", "1", "Enter")
+    page.wait_for_series(tokens[1])
+    page.press("2")
+    until(lambda: page.page.locator(".save").get_attribute("data-save") == "offline", says="offline")
+    page.picture("reading-offline")
+    assert reading.grades() == []
+    leaving: list[str] = []
+    page.page.once("dialog", lambda dialog: (leaving.append(dialog.type), dialog.dismiss()))
+    page.page.close(run_before_unload=True)
+    until(lambda: (page.page.wait_for_timeout(50), leaving)[1], says="a warning before leaving")
+    page.page.context.set_offline(False)
+    page.page.evaluate("() => { dispatchEvent(new Event('online')); }")
+    page.saved()
+    assert [value for _, value, _ in reading.grades(0)] == [4, 3, 5, 4, 1]
+    assert [value for _, value, _ in reading.grades(1)] == [2]
+    page.errors[:] = [error for error in page.errors if "ERR_INTERNET_DISCONNECTED" not in error]
+
+
+def test_a_lost_answer_adds_no_second_grade(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    page.saved()
+    lost: list[str] = []
+
+    def lose_first(route: Any) -> None:
+        if not lost:
+            lost.append(route.request.post_data)
+            route.fetch()
+            route.abort()
+        else:
+            route.continue_()
+
+    page.page.route("**/grades", lose_first)
+    page.press("4")
+    until(lambda: len(page.requests_to("/grades")) >= 2, says="sent again")
+    page.saved()
+    assert lost
+    assert reading.grades() == [("Apparent SNR", 4, "")]
+    page.errors[:] = [error for error in page.errors if "ERR_FAILED" not in error]
+
+
+def test_an_ended_session_keeps_the_grades_until_the_next_login(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    page.saved()
+    cookies = page.page.context.cookies()
+    page.page.context.clear_cookies(name="sessionid")
+    page.press("4")
+    until(lambda: "log in again" in page.text(".save"), says="asks for the login")
+    page.picture("reading-session-ended")
+    assert page.page.locator(".save a").get_attribute("target") == "_blank"
+    assert reading.grades() == []
+    page.page.context.add_cookies([cookie for cookie in cookies if cookie["name"] == "sessionid"])
+    page.page.evaluate("() => { dispatchEvent(new Event('focus')); }")
+    page.saved()
+    assert reading.grades() == [("Apparent SNR", 4, "")]
+    page.errors[:] = [error for error in page.errors if "401" not in error]
+
+
+def test_end_of_the_list_and_correction_with_a_reason(reading, open_page: Open):
+    sign_off_all(reading, but_last=1)
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[-1])
+    page.press("4", "4", "4", "4", "0", "Enter")
+    until(lambda: page.page.locator(".done").count(), says="the end")
+    until(lambda: page.text(".done-save") == "All grades are saved.", says="all saved")
+    assert "All 4 series" in page.text(".done")
+    page.picture("reading-done")
+    page.page.get_by_role("button", name="Look at my series again").click()
+    page.wait_for_series(reading.tokens()[-1])
+    page.press("s", "2")
+    page.page.keyboard.type("slip of the finger")
+    page.press("Enter")
+    page.saved()
+    row = reading.presentations[-1].grades.get(number=2)
+    assert (row.criterion.name, row.value, row.reason) == ("Anatomical Structures", 2, "slip of the finger")
+    page.press("ArrowLeft")
+    page.wait_for_series(reading.tokens()[-2])
+
+
+def test_no_way_back_where_the_study_forbids_it_and_no_skipping(transactional_db, open_page: Open):
+    reading = make_reading_study(series=2, allow_back=False)
+    sign_off_all(reading, but_last=1)
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[1])
+    page.press("ArrowLeft")
+    assert "not opened again" in page.text(".notice")
+    page.press("ArrowRight")
+    assert "last series" in page.text(".notice")
+    assert page.shows("token") == reading.tokens()[1]
+
+
+def test_help_lists_every_key_and_the_page_knows_every_action(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    page.press("?")
+    page.picture("reading-keys")
+    listed = page.page.locator("dialog.help dd").all_inner_texts()
+    assert listed[: len(KEYS)] == [key["does"] for key in KEYS.values()]
+    page.press("4", "Escape")
+    assert reading.grades() == []
+    source = (BASE_DIR / "frontend" / "src" / "reading" / "keys.ts").read_text()
+    assert [action for action in KEYS if f"'{action}'" not in source] == []
+
+
+def test_nothing_scrolls_on_small_and_large_screens(transactional_db, open_page: Open):
+    reading = make_reading_study(series=18, rows=320, columns=272, slices=5)
+    sign_off_all(reading, but_last=12)
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[6])
+    assert page.text(".position") == "7 / 18"
+    page.press("3", "4")
+    page.saved()
+    for width, height in (SMALL, LARGE):
+        page.page.set_viewport_size({"width": width, "height": height})
+        until(lambda height=height: page.canvas_size()[1] == height, says="drawn at the new size")
+        page.press("d")
+        page.picture(f"reading-{width}x{height}")
+        for chosen in ("a", "s", "d", "f", "g"):
+            page.press(chosen)
+            assert page.scrolling() == []
+        panel = page.page.locator(".panel").bounding_box()
+        assert panel and 340 <= panel["width"] <= 370
+
+
+def test_with_webgl_the_same_pixels_and_the_window_survives(reading, open_page: Open):
+    page = open_page(reading, webgl=True)
+    page.wait_for_series(reading.tokens()[0])
+    assert page.shows("mode") == "webgl"
+    assert page.middle_grey()[0] == pytest.approx(grey(patch_value(0, 4)), abs=2)
+    page.drag(80, -40)
+    page.wait_for("window", "1400 4200")
+    page.press("ArrowDown")
+    page.wait_for("slice", "6")
+    assert page.shows("window") == "1400 4200"
+    until(
+        lambda: abs(page.middle_grey()[0] - grey(patch_value(0, 5), (1400, 4200))) <= 2,
+        says=f"the dragged window in the next slice; it is {page.middle_grey()}",
+    )
+    page.drag(40, 30, "middle")
+    page.wait_for("pan", "40 30")
+    page.press("r")
+    page.wait_for("window", f"{WINDOW[0]} {WINDOW[1]}")
+    session = reading.study.reading_sessions.get()
+    assert session.display["mode"] == "webgl"
+    assert "SwiftShader" in session.display["renderer"]

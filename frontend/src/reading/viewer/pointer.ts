@@ -19,7 +19,7 @@ export class WheelSteps {
     }
     if (Math.sign(pixels) !== Math.sign(this.rest)) this.rest = 0;
     this.rest += pixels;
-    const steps = Math.trunc(this.rest / FINE);
+    const steps = Math.trunc(this.rest / FINE) || 0;
     this.rest -= steps * FINE;
     return steps;
   }

@@ -100,17 +100,19 @@ class Progress:
     has taken some seconds: what fails at once says its one sentence alone."""
 
     WIDTH = 30
-    QUIET_SECONDS = 5.0
+    QUIET_SECONDS = 10.0
 
     def __init__(self) -> None:
         self._is_terminal = sys.stderr.isatty()
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._said: tuple[str, int] | None = None
         self._length = 0
 
     def __call__(self, stage: str, fraction: float) -> None:
         """Show where the work is."""
         percent = int(100 * min(max(fraction, 0.0), 1.0))
+        if self._began is None:
+            self._began = time.monotonic()
         if self._is_terminal:
             full = self.WIDTH * percent // 100
             line = f"[{'#' * full}{'.' * (self.WIDTH - full)}] {percent:3d} %  {stage}"

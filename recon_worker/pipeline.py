@@ -7,6 +7,7 @@ equal bytes. Contracts: docs/contracts/.
 
 from __future__ import annotations
 
+import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -168,10 +169,13 @@ def reconstruct_to_folder(
     """
     _refuse_noise_reduction(noise_reduction)
     series_folder = out / RECONSTRUCTED
-    if out.exists() and not out.is_dir():
-        raise InputFault(f"{out} is a file.", "Name a folder for the series.")
+    _check_can_be_made(out)
     if series_folder.exists() and (not series_folder.is_dir() or any(series_folder.iterdir())):
         raise InputFault(f"{series_folder} is not empty.", "Name another folder, or remove it first.")
+    if save_arrays is not None:
+        _check_can_be_made(save_arrays.parent)
+        if save_arrays.is_dir():
+            raise InputFault(f"{save_arrays} is a folder.", "Name a file for the arrays.")
     if not raw.is_file():
         raise InputFault(f"{raw} is {'a folder' if raw.is_dir() else 'not there'}.", "Name a file with raw k-space.")
     volume, summary, steps = _reconstruct(raw, _part(report, 0.0, 0.9))
@@ -210,6 +214,15 @@ def _refuse_noise_reduction(factors: list[float]) -> None:
             "This version reconstructs without noise reduction: it has no denoising network yet.",
             "Leave the noise reduction factors out.",
         )
+
+
+def _check_can_be_made(folder: Path) -> None:
+    """Say before the work begins that its result would find no place."""
+    nearest = next(one for one in (folder.absolute(), *folder.absolute().parents) if one.exists())
+    if not nearest.is_dir():
+        raise InputFault(f"{nearest} is a file.", "Name a folder.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise InputFault(f"Nothing can be written to {nearest} (permission denied).", "Name another folder.")
 
 
 def _verify(path: Path, expected: dict[str, Any]) -> None:

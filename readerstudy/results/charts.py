@@ -109,7 +109,7 @@ def box_plots(
     )
     return Figure(
         name="scores", description=description, weight=len(categories),
-        specification={**_frame(description), "width": "container", "height": 230, "layer": layers},
+        specification={**_frame(description), "width": "container", "height": 180 + 30 * len(arms), "layer": layers},
     )  # fmt: skip
 
 
@@ -230,7 +230,7 @@ def differences(
         )
         + "."
     )
-    height = len(categories) * (ROW_STEP * len(arms) + 14)
+    height = len(categories) * (ROW_STEP * len(arms) + 20)
     return Figure(
         name="differences", description=description, weight=len(categories),
         specification={**_frame(description), "width": "container", "height": max(height, 40), "layer": layers},

@@ -70,8 +70,8 @@ def sequence_page(
     }
 
 
-def _mean_cell(row: Row) -> dict[str, str]:
-    return {"value": words.number(row["mean"], 2), "sd": words.number(row["sd"], 2), "n": str(row["n_patients"])}
+def _mean_cell(row: Row) -> dict[str, Any]:
+    return {"value": words.number(row["mean"], 2), "sd": words.number(row["sd"], 2), "n": row["n_patients"]}
 
 
 def _noninferiority_cell(row: Row) -> dict[str, Any]:

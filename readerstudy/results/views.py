@@ -1,4 +1,4 @@
-"""Pages and downloads of the principal investigator; nothing before the study is unblinded."""
+"""Pages and downloads for coordinator and principal investigator; nothing before the study is unblinded."""
 
 from typing import cast
 from uuid import UUID
@@ -13,8 +13,8 @@ from django.views.decorators.http import require_safe
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
 from readerstudy.results import downloads, pages, services, words
-from readerstudy.studies.models import Membership, Study
-from readerstudy.studies.policies import study_for
+from readerstudy.studies.models import Study
+from readerstudy.studies.policies import STAFF_ROLES, study_for
 
 never_kept = cache_control(private=True, no_store=True)
 
@@ -24,7 +24,7 @@ never_kept = cache_control(private=True, no_store=True)
 @login_required
 def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """Figures and tables of one sequence. They are computed at the first look, then read."""
-    study, membership = study_for(request.user, study_id, Membership.Role.PRINCIPAL_INVESTIGATOR)
+    study, membership = study_for(request.user, study_id, *STAFF_ROLES)
     context = {"study": study, "membership": membership, "tab": "results"}
     if study.state != Study.State.UNBLINDED:
         return render(request, "results/closed.html", context)
@@ -65,7 +65,7 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
 @login_required
 def download(request: HttpRequest, study_id: UUID, name: str) -> HttpResponse:
     """One file of the results, labelled where the grades are simulated."""
-    study, _ = study_for(request.user, study_id, Membership.Role.PRINCIPAL_INVESTIGATOR)
+    study, _ = study_for(request.user, study_id, *STAFF_ROLES)
     if name not in downloads.NAMES or study.state != Study.State.UNBLINDED:
         raise Http404
     try:

@@ -68,12 +68,15 @@ def signed(margin: str) -> str:
 
 def completeness(counts: Mapping[str, int]) -> str:
     """How much of what was to be graded was graded."""
-    sentences = [f"{counts['graded']} of {counts['expected']} grades given by {people(counts['readers'])}"]
+    sentences = [f"In all sequences, {counts['graded']} of {counts['expected']} grades by {people(counts['readers'])}"]
     for cause, words in (("image_quality", "because of image quality"), ("technical", "for a technical reason")):
         if counts[cause]:
             sentences.append(f"{counts[cause]} could not be graded {words}")
     if not counts["image_quality"] and not counts["technical"]:
         sentences.append("none ungradable")
+    given = sum(counts[kind] for kind in ("graded", "image_quality", "technical", "not_signed_off"))
+    if given < counts["expected"]:
+        sentences.append(f"{counts['expected'] - given} not given")
     if counts["not_signed_off"]:
         sentences.append(f"{counts['not_signed_off']} on series that were not signed off do not enter")
     return "; ".join(sentences) + "."

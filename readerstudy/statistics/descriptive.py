@@ -67,4 +67,5 @@ def box(values: Sequence[Fraction]) -> Box:
     reach = Fraction(3, 2) * (upper - lower)
     inside = [value for value in ascending if lower - reach <= value <= upper + reach]
     outliers = tuple(float(value) for value in ascending if not lower - reach <= value <= upper + reach)
-    return Box(float(inside[0]), float(lower), float(median), float(upper), float(inside[-1]), outliers)
+    low, high = min(inside[0], lower), max(inside[-1], upper)  # a whisker never ends inside the box
+    return Box(float(low), float(lower), float(median), float(upper), float(high), outliers)

@@ -11,11 +11,11 @@ import pytest
 from django.conf import settings
 from django.test import Client
 from django.utils import timezone
+
 from readerstudy.accounts.models import User
 from readerstudy.intake import folder, services
 from readerstudy.intake.models import Upload
 from readerstudy.studies.models import Acquisition, Membership, Study
-
 from tests.readerstudy.processing.small_study import SmallStudy, messages, small_study, uuid_of
 
 CONTENT = bytes(range(256)) * 40
@@ -182,7 +182,9 @@ def test_more_bytes_than_announced_are_refused(client_of: Client, small: SmallSt
     assert head(client_of, location)["Upload-Offset"] == "0"
 
 
-def test_terminated_upload_is_gone_with_its_bytes(client_of: Client, small: SmallStudy, django_capture_on_commit_callbacks):
+def test_terminated_upload_is_gone_with_its_bytes(
+    client_of: Client, small: SmallStudy, django_capture_on_commit_callbacks
+):
     location = create(client_of, small)["Location"]
     patch(client_of, location, 0, CONTENT[:100])
     with django_capture_on_commit_callbacks(execute=True):
@@ -193,7 +195,9 @@ def test_terminated_upload_is_gone_with_its_bytes(client_of: Client, small: Smal
     assert client_of.delete(location, headers={"Tus-Resumable": "1.0.0"}).status_code == 410
 
 
-def test_upload_that_nobody_goes_on_with_expires(client_of: Client, small: SmallStudy, django_capture_on_commit_callbacks):
+def test_upload_that_nobody_goes_on_with_expires(
+    client_of: Client, small: SmallStudy, django_capture_on_commit_callbacks
+):
     location = create(client_of, small)["Location"]
     kept = create(client_of, small, acquisition=str(small.fast.id))["Location"]
     patch(client_of, location, 0, CONTENT[:100])
@@ -215,7 +219,9 @@ def test_each_part_puts_the_expiry_off(client_of: Client, small: SmallStudy):
     assert Upload.objects.get(id=uuid_of(location)).expires_at > soon + timedelta(hours=1)
 
 
-def test_newer_upload_for_the_same_place_ends_the_older(client_of: Client, small: SmallStudy, django_capture_on_commit_callbacks):
+def test_newer_upload_for_the_same_place_ends_the_older(
+    client_of: Client, small: SmallStudy, django_capture_on_commit_callbacks
+):
     with django_capture_on_commit_callbacks(execute=True):
         older = create(client_of, small)["Location"]
     with django_capture_on_commit_callbacks(execute=True):

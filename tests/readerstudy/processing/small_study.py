@@ -8,12 +8,23 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.conf import settings
+
 from readerstudy.accounts.models import User
 from readerstudy.celery import app
 from readerstudy.intake import services as intake
 from readerstudy.intake.models import RawFile, Upload
 from readerstudy.processing.models import Job
-from readerstudy.studies.models import Acquisition, Arm, Membership, Sequence, Study, Subject
+from readerstudy.studies.models import (
+    Acquisition,
+    Arm,
+    Criterion,
+    Membership,
+    Protocol,
+    ProtocolLine,
+    Sequence,
+    Study,
+    Subject,
+)
 
 
 @dataclass
@@ -32,18 +43,28 @@ def small_study(*, subjects: int = 1, sequences: int = 1, name: str = "Small") -
     coordinator = User.objects.create_user(username=f"coordinator-{uuid4().hex[:8]}", password="four words in a row")
     Membership.objects.create(study=study, user=coordinator, role="coordinator")
     acquisitions = [
-        Acquisition.objects.create(study=study, name=each, order=order) for order, each in enumerate(["Standard", "Fast"])
+        Acquisition.objects.create(study=study, name=each, order=order)
+        for order, each in enumerate(["Standard", "Fast"])
     ]
     for each in acquisitions:
         Arm.objects.create(
             study=study, name=each.name, order=each.order, acquisition=each, is_reference=each.name == "Standard"
         )
+    Criterion.objects.create(study=study, name="Overall image quality", order=0, margin="-0.5")
+    protocol = Protocol.objects.create(study=study, name="MSK", order=0)
     names = ["SAG T1", "SAG T2 FS", "AX T2"][:sequences]
+    made = [Sequence.objects.create(study=study, name=each, order=n) for n, each in enumerate(names)]
+    for sequence in made:
+        for acquisition, nex in zip(acquisitions, ("2", "0.5"), strict=True):
+            ProtocolLine.objects.create(
+                protocol=protocol, sequence=sequence, acquisition=acquisition, nex=nex, scan_time_seconds=100
+            )
+    codes = [f"S{n + 1:02d}" for n in range(subjects)]
     return SmallStudy(
         study=study,
         coordinator=coordinator,
-        subjects=[Subject.objects.create(study=study, code=f"S{n + 1:02d}") for n in range(subjects)],
-        sequences=[Sequence.objects.create(study=study, name=each, order=n) for n, each in enumerate(names)],
+        subjects=[Subject.objects.create(study=study, code=code, protocol=protocol) for code in codes],
+        sequences=made,
         standard=acquisitions[0],
         fast=acquisitions[1],
     )

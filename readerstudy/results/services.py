@@ -21,6 +21,7 @@ def compute_results(*, study: Study, actor: User | None = None) -> Result:
 
     Raises Refusal before unblinding and where the grades do not fit the plan.
     """
+    Study.objects.select_for_update().get(pk=study.pk)  # two first looks at once: one computes, the other finds it
     plan = selectors.analysis_plan(study)
     scores = selectors.study_scores(study, plan)
     scores_sha256 = hashlib.sha256(scores_csv(scores.table).encode()).hexdigest()

@@ -48,6 +48,8 @@ def body_layers(
     u, v, w = body.frame.local(points)
     distance = body.local_distance(u, v, w)
     edge = plane.edge_mm
+    if float(distance.min()) > 1 + edge:
+        return
     yield Layer("ligament", window, occupancy(distance - np.float32(0.45), edge))
     yield Layer("cortical bone", window, occupancy(distance, edge))
     density, fat = marrow_texture(points, texture, body_fat)
@@ -89,6 +91,8 @@ def disc_layers(plane: PlaneGrid, disc: Disc, texture: Texture) -> Iterator[Laye
     edge = plane.edge_mm
     plates = disc.plates(points)
     distance = disc.distance(points)
+    if float(distance.min()) > 1 + edge:
+        return
     yield Layer("ligament", window, occupancy(distance - np.float32(0.5), edge))
     inside = occupancy(distance, edge)
     if not inside.any():
@@ -102,7 +106,7 @@ def disc_layers(plane: PlaneGrid, disc: Disc, texture: Texture) -> Iterator[Laye
     inner = occupancy(np.maximum(distance + np.float32(1.6), plates + np.float32(0.9)), 1.6)
     # Lamellae: darker towards the rim, front and back.
     yield Layer("annulus", window, inner, grain * (np.float32(1.0) - np.float32(0.25) * smooth_step(distance, -2.5, 3.0)))
-    core = ellipse(u, v + np.float32(-1.0), disc.half_width * 0.66, disc.half_depth * 0.62, 2.3)
+    core = ellipse(u, v + np.float32(-1.0), disc.half_width * 0.66, disc.half_depth * 0.62, 2.5)
     soft = 1 - smooth_step(core, -1.0, 6.5)
     between = occupancy(plates + np.float32(1.3), 1.4)
     if disc.grade >= 2:
@@ -169,9 +173,10 @@ def arch_layers(plane: PlaneGrid, body: Body, size: float, texture: Texture, bod
     )
     yield Layer("ligament", window, occupancy(flavum, edge) * np.float32(0.85))
     surface, _ = arch_distance(body, points, size)
-    yield Layer("cortical bone", window, occupancy(surface, edge))
-    density, fat = marrow_texture(points, texture, body_fat + 0.08)
-    yield Layer("marrow", window, occupancy(surface + np.float32(0.75), edge), density, fat)
+    if float(surface.min()) < edge:
+        yield Layer("cortical bone", window, occupancy(surface, edge))
+        density, fat = marrow_texture(points, texture, body_fat + 0.08)
+        yield Layer("marrow", window, occupancy(surface + np.float32(0.75), edge), density, fat)
     pedicle_u = np.float32(body.half_width * 0.66)
     fluid = capsule(
         (left, v, w),
@@ -214,6 +219,8 @@ def sacrum_layers(plane: PlaneGrid, spine: Spine, body: Body, texture: Texture, 
         4.0 * size,
     )
     surface = np.minimum(np.maximum(wing, -opening), np.minimum(lamina, crest))
+    if float(surface.min()) > edge:
+        return
     yield Layer("cortical bone", window, occupancy(surface, edge))
     density, fat = marrow_texture(points, texture, body_fat + 0.1)
     yield Layer("marrow", window, occupancy(surface + np.float32(0.75), edge), density, fat)

@@ -69,20 +69,12 @@ def canal_layers(plane: PlaneGrid, spine: Spine, canal: Canal, texture: Texture)
     """Epidural fat, dura, cerebrospinal fluid, cord, roots."""
     window = plane.whole()
     x, y, z = plane.points(window)
-    near = np.abs(x - spine.curve.at("x", z)) < 20
-    rows, columns = np.nonzero(near)
+    behind = y - spine.curve.at("y", z)
+    near = (behind > -8) & (behind < 34) & (np.abs(x - spine.curve.at("x", z)) < 20)
+    rows, columns = np.nonzero(np.broadcast_to(near, plane.shape))
     if rows.size == 0:
         return
     window = (slice(int(rows.min()), int(rows.max()) + 1), slice(int(columns.min()), int(columns.max()) + 1))
-    x, y, z = plane.points(window)
-    behind = y - spine.curve.at("y", z)
-    rows, columns = np.nonzero((behind > -8) & (behind < 34) & (np.abs(x - spine.curve.at("x", z)) < 20))
-    if rows.size == 0:
-        return
-    window = (
-        slice(window[0].start + int(rows.min()), window[0].start + int(rows.max()) + 1),
-        slice(window[1].start + int(columns.min()), window[1].start + int(columns.max()) + 1),
-    )
     points = plane.points(window)
     x, y, z = points
     edge = plane.edge_mm
@@ -94,12 +86,12 @@ def canal_layers(plane: PlaneGrid, spine: Spine, canal: Canal, texture: Texture)
     )
     middle = gap + half_depth
     # Fat around the sac, most of it behind and, at the lumbosacral junction, in front.
-    outer = ellipse(p, q - (middle + np.float32(1.2)), half_width + np.float32(2.6), middle + np.float32(3.4), 2.4)
+    outer = ellipse(p, q - (middle + np.float32(1.2)), half_width + np.float32(2.6), middle + np.float32(3.4), 2.5)
     grain = 1 + np.float32(0.07) * texture.at(points, (3.0, 3.0, 3.0), shift=5.0)
     yield Layer("fat", window, occupancy(outer, edge), grain, 0.9)
     plexus = np.maximum(outer, q - gap)
     yield Layer("vein", window, occupancy(plexus, edge) * np.float32(0.35))
-    section = ellipse(p, q - middle, np.maximum(half_width, 0.2), np.maximum(half_depth, 0.2), 2.2)
+    section = ellipse(p, q - middle, np.maximum(half_width, 0.2), np.maximum(half_depth, 0.2), 2.0)
     yield Layer("ligament", window, occupancy(section - np.float32(0.45), edge) * np.float32(0.75))
     inside = occupancy(section, edge)
     if not inside.any():
@@ -126,7 +118,7 @@ def _roots(
 ) -> Iterator[Layer]:
     p, q, z = place
     middle, half_depth, half_width = sac
-    cover = np.zeros(p.shape, dtype=np.float32)
+    cover = np.zeros(inside.shape, dtype=np.float32)
     edge = max(plane.edge_mm, 0.5)
     for root in range(N_ROOTS):
         # From the conus' side to its place in the bundle, then out through the sac's side.

@@ -46,7 +46,7 @@ class Fields:
         x, y, z = points
         front = subject.spine.curve.at("front", z)
         edge = front - np.float32(self.band_mm) + np.float32(self.band_tilt) * (z - np.float32(self.centre_mm[2]))
-        kept = np.float32(self.band_residual) + np.float32(1 - self.band_residual) * smooth_step(y, edge, 16.0)
+        kept = np.float32(self.band_residual) + np.float32(1 - self.band_residual) * smooth_step(y, edge, 22.0)
         along, centre = (z, self.centre_mm[2]) if scan.sagittal else (x, self.centre_mm[0])
         reach = scan.field_of_view_mm * (0.56 if scan.sagittal else 0.94)
         far = np.abs(along - np.float32(centre))
@@ -67,9 +67,9 @@ class Fields:
         """Phase factor of the object: smooth over the body, finer beside gas and through the tissue."""
         x, y, z = ((p - np.float32(c)) / np.float32(100.0) for p, c in zip(points, self.centre_mm, strict=True))
         terms = (np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, x * z)
-        angle = np.zeros(x.shape, dtype=np.float32)
+        angle = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), dtype=np.float32)
         for term, weight in zip(terms, self.phase_terms, strict=True):
-            angle += np.float32(weight) * term
+            angle = angle + np.float32(weight) * term
         texture = subject.texture
         angle += np.float32(0.5 * self.fine_phase) * texture.at(points, (22.0, 22.0, 22.0), shift=31.0)
         angle += np.float32(self.fine_phase) * texture.at(points, (6.0, 6.0, 6.0), shift=37.0)
@@ -86,9 +86,9 @@ def draw_fields(rng: np.random.Generator, subject: Subject, scan: Scan, centre_m
     terms = rng.normal(0, 1, 10) * np.array([1.5, 0.6, 0.6, 0.6, 0.35, 0.35, 0.3, 0.25, 0.25, 0.25])
     return Fields(
         centre_mm=centre_mm,
-        band_mm=float(rng.uniform(24, 44)),
+        band_mm=float(rng.uniform(34, 60)),
         band_tilt=float(rng.normal(0.0, 0.08)),
-        band_residual=float(rng.uniform(0.08, 0.2)),
+        band_residual=float(rng.uniform(0.2, 0.4)),
         fat_residual=float(rng.uniform(0.04, 0.08)),
         phase_terms=terms,
         fine_phase=float(rng.uniform(0.08, 0.16)),

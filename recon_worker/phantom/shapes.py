@@ -68,13 +68,22 @@ class PlaneGrid:
         return window[0], window[1]
 
     def points(self, window: Window) -> Coordinates:
-        """LPS coordinates `x, y, z`, each `[row, column]` float32, of the samples in `window`."""
+        """LPS coordinates `x, y, z` of the samples in `window`, float32, each `[row, column]` or broadcasting to it.
+
+        A coordinate that does not change along an axis has length 1 there, so that what depends on height alone is
+        worked out once per height.
+        """
         rows = np.arange(window[0].start, window[0].stop, dtype=np.float64)[:, None]
         columns = np.arange(window[1].start, window[1].stop, dtype=np.float64)[None, :]
-        return tuple(  # type: ignore[return-value]
-            (self.origin_mm[axis] + rows * self.row_step_mm[axis] + columns * self.column_step_mm[axis]).astype(np.float32)
-            for axis in range(3)
-        )
+        coordinates = []
+        for axis in range(3):
+            value = np.full((1, 1), self.origin_mm[axis])
+            if self.row_step_mm[axis] != 0:
+                value = value + rows * self.row_step_mm[axis]
+            if self.column_step_mm[axis] != 0:
+                value = value + columns * self.column_step_mm[axis]
+            coordinates.append(value.astype(np.float32))
+        return coordinates[0], coordinates[1], coordinates[2]
 
 
 @dataclass(frozen=True)
@@ -120,11 +129,19 @@ def rounded_intersection(first: Array, second: Array, radius_mm: float) -> Array
 
 
 def ellipse(p: Array, q: Array, half_p: float | Array, half_q: float | Array, power: float = 2.0) -> Array:
-    """Distance to a (super-)ellipse with the given half axes."""
+    """Distance to a (super-)ellipse with the given half axes; `power` is 2, 2.5, 3 or 4 (roots are cheaper than powers)."""
+    a = np.abs(p / half_p)
+    b = np.abs(q / half_q)
     if power == 2.0:
-        ratio = np.sqrt((p / half_p) ** 2 + (q / half_q) ** 2)
+        ratio = np.sqrt(a * a + b * b)
+    elif power == 4.0:
+        ratio = np.sqrt(np.sqrt(a**4 + b**4))
+    elif power == 3.0:
+        ratio = np.cbrt(a * a * a + b * b * b)
+    elif power == 2.5:
+        ratio = (a * a * np.sqrt(a) + b * b * np.sqrt(b)) ** np.float32(0.4)
     else:
-        ratio = (np.abs(p / half_p) ** power + np.abs(q / half_q) ** power) ** np.float32(1 / power)
+        raise ValueError(f"{power} is none of the powers of a super-ellipse.")
     ratio = np.maximum(ratio, np.float32(1e-3))
     return np.asarray((1 - 1 / ratio) * np.sqrt(p * p + q * q), dtype=np.float32)
 
@@ -172,13 +189,30 @@ class Texture:
         self._lattice = rng.standard_normal((self.SIZE,) * 3, dtype=np.float32)
 
     def at(self, points: Coordinates, scale_mm: tuple[float, float, float], shift: float = 0.0) -> Array:
-        """Values at `points`; `scale_mm` is the distance of independent values along x, y and z."""
-        coordinates = np.stack(
-            [
-                np.broadcast_to(coordinate / np.float32(scale) + np.float32(shift), points[0].shape)
-                for coordinate, scale in zip(points, scale_mm, strict=True)
-            ]
-        )
-        values = ndimage.map_coordinates(self._lattice, coordinates, order=1, mode="grid-wrap", prefilter=False)
+        """Values at `points` (`[row, column]`, broadcast); `scale_mm` is the distance of independent values along x, y, z."""
+        scaled = [
+            coordinate / np.float32(scale) + np.float32(shift)
+            for coordinate, scale in zip(points, scale_mm, strict=True)
+        ]
         # Linear interpolation between independent values lowers the variance to 8/27 on average.
-        return np.asarray(values * np.float32((27 / 8) ** 0.5), dtype=np.float32)
+        return np.asarray(self._interpolated(scaled) * np.float32((27 / 8) ** 0.5), dtype=np.float32)
+
+    def _interpolated(self, scaled: list[Array]) -> Array:
+        roles = [int(value.shape[0] > 1) + 2 * int(value.shape[1] > 1) for value in scaled]
+        if sorted(roles) != [0, 1, 2]:
+            full = np.broadcast_arrays(*scaled)
+            return np.asarray(
+                ndimage.map_coordinates(self._lattice, np.stack(full), order=1, mode="grid-wrap", prefilter=False),
+                dtype=np.float32,
+            )
+        # A plane along the axes: interpolate along one axis after the other.
+        values = self._lattice
+        for axis in sorted(range(3), key=lambda a: roles[a]):
+            place = scaled[axis].reshape(-1)
+            whole = np.floor(place)
+            part = (place - whole).reshape([-1 if a == axis else 1 for a in range(3)])
+            lower = whole.astype(np.int64) % self.SIZE
+            values = values.take(lower, axis) * (1 - part) + values.take((lower + 1) % self.SIZE, axis) * part
+        constant = roles.index(0)
+        values = values.squeeze(constant)
+        return np.asarray(values if roles.index(1) < roles.index(2) else values.T, dtype=np.float32)

@@ -83,7 +83,7 @@ def _outline(torso: Torso, p: Array, y: Array, inset: tuple[float, float | Array
     front = torso.front_y + before
     centre = (back + front) / 2
     depth = (back - front) / 2
-    return ellipse(p, y - np.asarray(centre, dtype=np.float32), torso.half_width - side, depth, 2.7)
+    return ellipse(p, y - np.asarray(centre, dtype=np.float32), torso.half_width - side, depth, 2.5)
 
 
 def trunk_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture) -> Iterator[Layer]:
@@ -139,7 +139,7 @@ def _back_muscles(
     scale = np.float32(torso.muscle_size * spine.size)
     low = smooth_step(z, -105.0, 60.0)  # muscles thin out over the sacrum
     depth = np.maximum(fascia_y - spine.curve.at("y", z), 12.0)
-    bed = ellipse(left, v - depth * np.float32(0.52), 70.0 * scale, depth * np.float32(0.5), 3.0)
+    bed = ellipse(left, v - depth * np.float32(0.52), 66.5 * scale, depth * np.float32(0.49), 3.0)
     bed = np.maximum(bed, y - fascia_y + np.float32(1.0))
     yield Layer("fat", window, occupancy(np.asarray(bed, dtype=np.float32), edge) * np.float32(0.9), 1.0, 0.85)
     # Fibres run down and towards the back; fat lies between their bundles.
@@ -149,16 +149,18 @@ def _back_muscles(
     fat = np.float32(0.02) + np.float32(0.6) * marbling
     grain = 1 + np.float32(0.035) * texture.at(fibres, (1.8, 1.8, 12.0), shift=8.0)
     back_limit = y - fascia_y + np.float32(1.8)
-    erector = ellipse(left - np.float32(39.0) * scale, v - depth * np.float32(0.60), 26.0 * scale, depth * np.float32(0.44), 2.6)
+    erector = ellipse(
+        left - np.float32(43.0) * scale, v - depth * np.float32(0.57), 21.5 * scale, depth * np.float32(0.44), 2.5
+    )
     erector = np.maximum(erector + (1 - low) * 9, back_limit)
     yield Layer("muscle", window, occupancy(erector, edge), grain, fat * np.float32(0.8))
     multifidus = ellipse(
-        left - np.float32(14.0) * scale, v - depth * np.float32(0.66), 10.5 * scale, depth * np.float32(0.40), 2.3
+        left - np.float32(12.5) * scale, v - depth * np.float32(0.66), 9.6 * scale, depth * np.float32(0.40), 2.0
     )
     multifidus = np.maximum(multifidus + (1 - low) * 2, back_limit)
     yield Layer("muscle", window, occupancy(multifidus, edge), grain, fat * 1.2 + (1 - low) * np.float32(0.2))
     # Iliocostalis border: a fat line between the two columns of the erector.
-    quadratus = ellipse(left - np.float32(64.0) * scale, v + np.float32(1.0), 17.0 * scale, 8.0 * scale, 2.2)
+    quadratus = ellipse(left - np.float32(64.0) * scale, v + np.float32(1.0), 17.0 * scale, 8.0 * scale, 2.0)
     quadratus = np.maximum(quadratus, np.maximum(z - np.float32(105.0), np.float32(-75.0) - z))
     yield Layer("muscle", window, occupancy(np.asarray(quadratus, dtype=np.float32), edge), grain)
     # Psoas: begins at T12, grows to the pelvis, moves sideways and forward.
@@ -166,7 +168,7 @@ def _back_muscles(
     centre = np.float32(26.0) + 14 * down + 12 * np.clip(down - 0.9, 0, 1) * 2
     forward = np.float32(-9.0) - 8 * down - 60 * np.clip(down - 0.95, 0, 1)
     thick = 5.0 + 13.0 * np.sqrt(np.minimum(down, 1))
-    psoas = ellipse(left - centre * scale, v - forward, thick * scale, (thick + 3) * scale, 2.1)
+    psoas = ellipse(left - centre * scale, v - forward, thick * scale, (thick + 3) * scale, 2.0)
     psoas = np.where(down <= 0, np.float32(50.0), psoas)
     yield Layer("muscle", window, occupancy(np.asarray(psoas, dtype=np.float32), edge), grain, fat * np.float32(0.3))
 
@@ -196,12 +198,15 @@ def organ_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture)
         if near is None:
             continue
         local = plane.points(near)
-        wavy = np.float32(2.2) * texture.at(local, (9.0, 9.0, 9.0), shift=float(loop[6]) + 15)
-        surface = ellipsoid(local, tuple(loop[:3]), tuple(loop[3:6])) + wavy
+        start = float(loop[:3].sum())
+        wavy = np.sin(local[0] / 5 + start) + np.sin(local[1] / 6 + 2 * start) + np.sin(local[2] / 5.5 + 3 * start)
+        surface = ellipsoid(local, tuple(loop[:3]), tuple(loop[3:6])) + np.float32(1.1) * wavy
         blur = 2.5  # bowel moves during the scan
+        if float(surface.min()) > blur:
+            continue
         yield Layer("bowel wall", near, occupancy(surface, blur))
         content = ("air", "bowel content", "urine")[int(loop[6])]
-        speckle = 1 + np.float32(0.2) * texture.at(local, (4.0, 4.0, 4.0), shift=3.3)
+        speckle = 1 + np.float32(0.2) * texture.at(local, (4.0, 4.0, 4.0), shift=3.3) if loop[6] == 1 else 1.0
         yield Layer(content, near, occupancy(surface + 3, blur) * np.float32(0.85), speckle)
     bladder = ellipsoid(points, torso.bladder, (32.0, 24.0, 22.0))
     yield Layer("bowel wall", window, occupancy(bladder - np.float32(3.0), 2.0))

@@ -70,10 +70,8 @@ class Body:
         a = self.half_width * scale
         front = self.half_depth * 1.08 * scale
         back = self.half_depth * 0.94 * scale
-        before = ellipse(u, v, a, front, 2.25)
-        behind = ellipse(u, v, a, back, 2.9)
-        outline = np.where(v < 0, before, behind)
-        hollow = v - (back - np.float32(0.06 * self.half_depth) * np.exp(-((u / np.float32(9.0)) ** 2)))
+        outline = ellipse(u, v, a, np.where(v < 0, front, back), 2.5)
+        hollow = v - (back - np.float32(0.07 * self.half_depth) * np.exp(-((u / np.float32(9.0)) ** 2)))
         return np.asarray(np.maximum(outline, hollow), dtype=np.float32)
 
     def plate_heights(self, u: Array, v: Array) -> tuple[Array, Array]:
@@ -161,9 +159,8 @@ class Disc:
         """Distance to the outline seen from above, made `scale` times as large."""
         u, v, w = self.frame.local(points)
         a = self.half_width * scale
-        before = ellipse(u, v, a, self.half_depth * 1.06 * scale, 2.25)
-        behind = ellipse(u, v, a, self.half_depth * 0.92 * scale, 2.7)
-        outline = np.where(v < 0, before, behind)
+        depth = np.where(v < 0, np.float32(self.half_depth * 1.06 * scale), np.float32(self.half_depth * 0.92 * scale))
+        outline = ellipse(u, v, a, depth, 2.5)
         # The annulus is fullest half way between the endplates.
         outline = outline + np.float32(0.5) * np.minimum((w / np.float32(max(self.height / 2, 1.0))) ** 2, 4)
         if self.protrusion > 0 and scale == 1.0:

@@ -88,12 +88,12 @@ def _grades(rng: np.random.Generator) -> dict[str, int]:
 
 def draw_spine(rng: np.random.Generator) -> Spine:
     """A random adult spine from T8 to S5 with the middle of L3 at the origin (LPS, mm)."""
-    size = float(np.clip(rng.normal(1.03, 0.045), 0.94, 1.11))
+    size = float(np.clip(rng.normal(0.985, 0.065), 0.85, 1.1))
     slope = float(np.radians(np.clip(rng.normal(38, 4.0), 30, 46)))
     lordosis = float(np.clip(rng.normal(1.12, 0.12), 0.88, 1.35))
     curve_amplitude = float(np.clip(rng.normal(0, 4.0), -8, 8))
     curve_centre = float(rng.uniform(-25, 35))
-    disc_height = float(np.clip(rng.normal(1.05, 0.1), 0.85, 1.3))
+    disc_height = float(np.clip(rng.normal(0.96, 0.12), 0.75, 1.25))
     grades = _grades(rng)
 
     bodies: list[Body] = []

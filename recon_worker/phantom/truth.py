@@ -19,7 +19,7 @@ from recon_worker.phantom.shapes import Array, Coordinates, PlaneGrid, occupancy
 from recon_worker.phantom.spine import Body, Disc, Spine
 
 Labels = npt.NDArray[np.uint8]
-VOLUME_STEP_MM = 0.6
+VOLUME_STEP_MM = 0.9
 HEIGHT_STEP_MM = 0.1
 _SUBSAMPLES = 3
 
@@ -42,15 +42,15 @@ def _box(centre_mm: npt.NDArray[np.float64], reach_mm: float, step_mm: float) ->
 
 
 def body_volume_cm3(body: Body) -> float:
-    """Volume by summing the share of each 0.6 mm cell inside the surface."""
+    """Volume by summing the share of each 0.9 mm cell inside the surface."""
     inside = occupancy(body.distance(_box(body.frame.centre_mm, body.reach_mm, VOLUME_STEP_MM)), VOLUME_STEP_MM)
     return float(inside.sum(dtype=np.float64) * VOLUME_STEP_MM**3 / 1000)
 
 
 def disc_height_mm(disc: Disc) -> float:
     """Shortest side of the smallest rectangle around the disc in the sagittal plane through its centre of mass."""
-    points = _box(disc.frame.centre_mm, disc.reach_mm, 1.0)
-    inside = occupancy(disc_distance(disc, points), 1.0)
+    points = _box(disc.frame.centre_mm, disc.reach_mm, 1.5)
+    inside = occupancy(disc_distance(disc, points), 1.5)
     left = float((inside.sum(axis=(1, 2), dtype=np.float64) * points[0][:, 0, 0]).sum() / inside.sum(dtype=np.float64))
     count = int(np.ceil(disc.reach_mm / HEIGHT_STEP_MM))
     origin = disc.frame.centre_mm - np.array([0.0, count, count]) * HEIGHT_STEP_MM
@@ -61,9 +61,10 @@ def disc_height_mm(disc: Disc) -> float:
         np.array([0.0, HEIGHT_STEP_MM, 0.0]),
         (2 * count + 1, 2 * count + 1),
     )
-    y_z = plane.points(plane.whole())
-    mask = disc_distance(disc, y_z) < 0
-    return shortest_side(np.stack([y_z[1][mask], y_z[2][mask]], axis=1).astype(np.float64))
+    points = plane.points(plane.whole())
+    mask = disc_distance(disc, points) < 0
+    y, z = (np.broadcast_to(coordinate, mask.shape)[mask] for coordinate in points[1:])
+    return shortest_side(np.stack([y, z], axis=1).astype(np.float64))
 
 
 def shortest_side(points: npt.NDArray[np.float64]) -> float:

@@ -82,8 +82,13 @@ def people(study: Study) -> list[str]:
 
 def definition(study: Study) -> list[str]:
     """Criteria, sequences, arms, subjects; exactly one reference arm."""
-    kinds = {"criteria": study.criteria, "sequences": study.sequences, "arms": study.arms, "subjects": study.subjects}
-    problems = [f"The study has no {name}." for name, rows in kinds.items() if not rows.exists()]
+    there = {
+        "criteria": study.criteria.exists(),
+        "sequences": study.sequences.exists(),
+        "arms": study.arms.exists(),
+        "subjects": study.subjects.exists(),
+    }
+    problems = [f"The study has no {name}." for name, any_of_it in there.items() if not any_of_it]
     if study.arms.exists() and not study.arms.filter(is_reference=True).exists():
         problems.append("No arm is the reference.")
     return problems
@@ -258,6 +263,21 @@ def no_words(study: Study) -> list[str]:
                 problems.append(f"{_place(one)}, {one.arm.name}: {name} says “{found[0]}”.")
                 break
     return problems
+
+
+def remarks(study: Study) -> list[str]:
+    """What the coordinator should know and may decide: readers see these texts, whatever the series."""
+    search = words.pattern(words.arm_words(study))
+    texts = {"The study's name": study.name}
+    texts |= {f"The sequence {name}": name for name in study.sequences.values_list("name", flat=True)}
+    for criterion in study.criteria.all():
+        texts[f"The criterion {criterion.name}"] = " ".join([criterion.name, *map(str, criterion.anchors.values())])
+    return [
+        f"{what} holds the word “{found[0]}”. Readers see it with every series, so it tells no arm, "
+        "but it tells what is compared."
+        for what, text in texts.items()
+        if (found := words.found_in(text.encode(), search))
+    ]
 
 
 def _place(series: Series) -> str:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_http_methods
 
 from readerstudy.blinding import checks, selectors, services
 from readerstudy.faults import Refusal
+from readerstudy.reading.authentication import person
 from readerstudy.studies.models import Membership, Study
 from readerstudy.studies.policies import study_for
 
@@ -22,7 +23,7 @@ def release(request: HttpRequest, study_id: UUID) -> HttpResponse:
     refusal = None
     if request.method == "POST":
         try:
-            services.start_release(study=study, actor=request.user)
+            services.start_release(study=study, actor=person(request))
         except Refusal as error:
             refusal = error
         else:
@@ -38,6 +39,7 @@ def release(request: HttpRequest, study_id: UUID) -> HttpResponse:
             "membership": membership,
             "tab": "readers",
             "checks": results,
+            "remarks": checks.remarks(study) if preparing else [],
             "thorough": [sentence for _, sentence, _ in checks.THOROUGH] if preparing else [],
             "ready": study.state == Study.State.PREPARING and all(check.passed for check in results),
             "preparation": preparation,
@@ -57,7 +59,7 @@ def unblind(request: HttpRequest, study_id: UUID) -> HttpResponse:
     refusal = None
     if request.method == "POST":
         try:
-            services.unblind(study=study, actor=request.user, reason=request.POST.get("reason", ""))
+            services.unblind(study=study, actor=person(request), reason=request.POST.get("reason", ""))
         except Refusal as error:
             refusal = error
         else:

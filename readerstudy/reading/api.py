@@ -6,10 +6,9 @@ Every answer carries the same headers, whatever series it is about: no store, no
 from typing import Any, NoReturn
 from uuid import UUID
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema
-from rest_framework.authentication import SessionAuthentication
 from rest_framework.exceptions import NotAuthenticated
 from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
@@ -18,15 +17,8 @@ from rest_framework.serializers import Serializer
 from rest_framework.views import APIView
 
 from readerstudy.reading import policies, selectors, serializers, services
+from readerstudy.reading.authentication import ReaderAuthentication, person
 from readerstudy.reading.models import Presentation
-
-
-class ReaderAuthentication(SessionAuthentication):
-    """Session login; a lost session answers 401 everywhere, so that the page asks for the login and keeps its work."""
-
-    def authenticate_header(self, request: Request) -> str:
-        """Makes an unauthenticated answer 401."""
-        return "Session"
 
 
 class OneAnswerForm(BaseContentNegotiation):
@@ -51,7 +43,7 @@ class ReaderView(APIView):
         """Only people without a session come here; all else is 404 by the policies."""
         raise NotAuthenticated("Your session has ended. Log in again; your grades are kept.")
 
-    def finalize_response(self, request: HttpRequest, response: Any, *args: Any, **kwargs: Any) -> Any:
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         """Constant headers on every answer, errors included."""
         response = super().finalize_response(request, response, *args, **kwargs)
         response["Cache-Control"] = "private, no-store"
@@ -70,7 +62,7 @@ class PresentationsView(ReaderView):
 
     def presentation(self, request: Request, study_id: UUID, token: str) -> Presentation:
         """The reader's own presentation, if it may be loaded now. Raises Http404, Refusal."""
-        presentation = policies.presentation_for(request.user, study_id, token)
+        presentation = policies.presentation_for(person(request), study_id, token)
         policies.require_may_load(presentation)
         return presentation
 
@@ -86,8 +78,8 @@ class StudyView(ReaderView):
     @extend_schema(operation_id="reading_study", responses=serializers.StudyAnswer)
     def get(self, request: Request, study_id: UUID) -> Response:
         """Criteria, keys, rules, list, pace."""
-        study = policies.reader_study_for(request.user, study_id)
-        return Response(serializers.StudyAnswer(selectors.reader_study(study, request.user)).data)
+        study = policies.reader_study_for(person(request), study_id)
+        return Response(serializers.StudyAnswer(selectors.reader_study(study, person(request))).data)
 
 
 class PresentationView(PresentationsView):
@@ -120,7 +112,7 @@ class OpenView(ReaderView):
     @extend_schema(operation_id="reading_open", request=None, responses=serializers.SavedAnswer)
     def post(self, request: Request, study_id: UUID, token: str) -> Response:
         """Notes the first time; again changes nothing."""
-        presentation = policies.presentation_for(request.user, study_id, token)
+        presentation = policies.presentation_for(person(request), study_id, token)
         services.open_presentation(presentation=presentation)
         return Response({"saved": True})
 
@@ -135,7 +127,7 @@ class GradesView(ReaderView):
     )
     def post(self, request: Request, study_id: UUID, token: str) -> Response:
         """201 when added, 200 when this id is stored already."""
-        presentation = policies.presentation_for(request.user, study_id, token)
+        presentation = policies.presentation_for(person(request), study_id, token)
         content = self.parsed(serializers.GradeRequest, request)
         _, new = services.add_grade(presentation=presentation, **content)
         return Response({"saved": True}, status=201 if new else 200)
@@ -151,7 +143,7 @@ class CommentView(ReaderView):
     )
     def post(self, request: Request, study_id: UUID, token: str) -> Response:
         """Adds the remark; the newest counts."""
-        presentation = policies.presentation_for(request.user, study_id, token)
+        presentation = policies.presentation_for(person(request), study_id, token)
         services.add_comment(presentation=presentation, **self.parsed(serializers.CommentRequest, request))
         return Response({"saved": True}, status=201)
 
@@ -162,7 +154,7 @@ class SignOffView(ReaderView):
     @extend_schema(operation_id="reading_sign_off", request=None, responses=serializers.NextAnswer)
     def post(self, request: Request, study_id: UUID, token: str) -> Response:
         """The next series; signing off twice changes nothing."""
-        presentation = policies.presentation_for(request.user, study_id, token)
+        presentation = policies.presentation_for(person(request), study_id, token)
         return Response({"next": services.sign_off(presentation=presentation)})
 
 
@@ -176,7 +168,7 @@ class SessionsView(ReaderView):
     )
     def post(self, request: Request, study_id: UUID) -> Response:
         """Notes what the images are shown on."""
-        study = policies.reader_study_for(request.user, study_id)
+        study = policies.reader_study_for(person(request), study_id)
         content = self.parsed(serializers.SessionRequest, request)
-        services.start_session(study=study, reader=request.user, **content)
+        services.start_session(study=study, reader=person(request), **content)
         return Response({"saved": True}, status=201)

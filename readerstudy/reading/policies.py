@@ -10,8 +10,9 @@ from readerstudy.reading.models import Presentation
 from readerstudy.studies.models import Membership, Study
 from readerstudy.studies.policies import study_for
 
-LOADED_AHEAD = 2
-"""Series after the current one whose images the page may load before they are shown."""
+LOADED_AHEAD = 3
+"""Series after the current one that the page may load before they are shown: two, and one more because the sign-off of
+the series before may still be on its way."""
 
 
 def may_go_back(study: Study) -> bool:

@@ -62,7 +62,7 @@ def seconds_per_series(presentations: list[Presentation]) -> int | None:
             times.append((one.signed_off_at - start).total_seconds())
         previous = one.signed_off_at
     counted = [seconds for seconds in times if 0 < seconds <= LONGEST_ON_ONE_SERIES_SECONDS]
-    return round(statistics.median(counted)) if counted else None
+    return max(1, round(statistics.median(counted))) if counted else None
 
 
 def reader_study(study: Study, reader: User) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from readerstudy.faults import Refusal
 from readerstudy.reading import policies, selectors, services
+from readerstudy.reading.authentication import person
 from readerstudy.reading.keys import KEYS, NAMES
 from readerstudy.studies.models import Membership, Study
 from readerstudy.studies.policies import study_for
@@ -29,8 +30,8 @@ never_kept = cache_control(private=True, no_store=True)
 @login_required
 def start(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """The reader's start page: what is left, how long it takes, the anchors, the keys, Continue."""
-    study = policies.reader_study_for(request.user, study_id)
-    content = selectors.reader_study(study, request.user)
+    study = policies.reader_study_for(person(request), study_id)
+    content = selectors.reader_study(study, person(request))
     left = sum(not one["signed_off"] for one in content["presentations"])
     for sequence in content["sequences"]:
         sequence["left"] = sequence["length"] - sequence["signed_off"]
@@ -56,7 +57,7 @@ def start(request: HttpRequest, study_id: UUID) -> HttpResponse:
 @ensure_csrf_cookie
 def read(request: HttpRequest, study_id: UUID) -> HttpResponse:
     """The reading page; it gets everything from the API and never reloads between series."""
-    study = policies.reader_study_for(request.user, study_id)
+    study = policies.reader_study_for(person(request), study_id)
     if study.state != Study.State.READING:
         return redirect("reading:start", study_id=study.pk)
     return render(request, "reading/read.html", {"study": study})
@@ -90,7 +91,7 @@ def lock(request: HttpRequest, study_id: UUID) -> HttpResponse:
     refusal = None
     if request.method == "POST":
         try:
-            services.lock(study=study, actor=request.user, reason=request.POST.get("reason", ""))
+            services.lock(study=study, actor=person(request), reason=request.POST.get("reason", ""))
         except Refusal as error:
             refusal = error
         else:

@@ -323,6 +323,13 @@ def test_release_page_says_why_the_files_stopped_it():
     assert "Nothing has been handed to readers" in shown
 
 
+def test_a_study_name_that_says_an_arm_is_remarked_but_does_not_stand_against_the_release(db):
+    rows = make_study(name="Fast lumbar spine MRI")
+    assert services.release_problems(rows.study) == []
+    client, url = page(rows, rows.coordinator)
+    assert "holds the word “Fast”" in client.get(url).content.decode()
+
+
 def test_release_page_is_the_coordinators_alone(prepared):
     for user in (prepared.investigator, *prepared.readers):
         client, url = page(prepared, user)

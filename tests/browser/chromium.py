@@ -1,7 +1,7 @@
 """Headless Chromium for the tests: arguments that work without a GPU, and a page that writes down what goes wrong.
 
-Waiting is done by polling in Python: playwright's own waiting functions evaluate text in the page, which a strict content
-security policy forbids and reports.
+Waiting is done by polling in Python: playwright's own waiting functions evaluate text in the page, which a strict
+content security policy forbids and reports.
 """
 
 import os

@@ -9,8 +9,8 @@ from django.utils import timezone
 from readerstudy import storage
 from readerstudy.accounts.models import User
 from readerstudy.reading.models import Grade, Presentation, ReadableSeries
-from readerstudy.reading.services import new_token
 from readerstudy.reading.selectors import frames_path
+from readerstudy.reading.services import new_token
 from readerstudy.studies.models import Criterion, Membership, Sequence, Study
 
 WINDOW = (1750, 3500)

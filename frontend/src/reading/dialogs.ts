@@ -1,7 +1,7 @@
 /** Questions to the reader. Each resolves with the answer, or null when it was left; keys of the page rest meanwhile. */
 import { button, element, kbd } from './dom.ts';
-import { MOUSE_ROWS, helpRows, type KeyTable } from './keys.ts';
-import type { Cause } from './types.ts';
+import { MOUSE_ROWS, helpRows, type HelpRow, type KeyTable } from './keys.ts';
+import type { Cause, Criterion } from './types.ts';
 
 const LONGEST_COMMENT = 2000;
 const LONGEST_REASON = 1000;
@@ -10,21 +10,37 @@ export function dialogOpen(): boolean {
   return document.querySelector('dialog[open]') !== null;
 }
 
-/** Run a dialog until `answer` is called or it is left; it is removed afterwards. */
-function ask<T>(dialog: HTMLDialogElement, wire: (answer: (value: T | null) => void) => void): Promise<T | null> {
+type Answering<T> = (value: T | null) => void;
+
+/** Run a dialog until it is answered or left by Escape; it is removed afterwards. */
+function run<T>(dialog: HTMLDialogElement, open: () => void, wire: (answer: Answering<T>) => void): Promise<T | null> {
   return new Promise((resolve) => {
-    let given: T | null = null;
-    dialog.addEventListener('close', () => {
-      dialog.remove();
-      resolve(given);
-    });
-    wire((value) => {
-      given = value;
+    const answer: Answering<T> = (value) => {
+      document.removeEventListener('keydown', leave);
       dialog.close();
-    });
+      dialog.remove();
+      resolve(value);
+    };
+    const leave = (event: KeyboardEvent): void => {
+      if (event.key !== 'Escape' || event.isComposing) return;
+      event.preventDefault();
+      answer(null);
+    };
+    document.addEventListener('keydown', leave);
+    wire(answer);
     document.body.append(dialog);
-    dialog.showModal();
+    open();
   });
+}
+
+/** A question over the lower part of the panel. The image stays usable by mouse: one may look while one writes. */
+async function ask<T>(panel: HTMLElement, dialog: HTMLDialogElement, wire: (answer: Answering<T>) => void): Promise<T | null> {
+  panel.inert = true;
+  try {
+    return await run(dialog, () => dialog.show(), wire);
+  } finally {
+    panel.inert = false;
+  }
 }
 
 function textArea(longest: number, text: string, placeholder: string): HTMLTextAreaElement {
@@ -51,10 +67,10 @@ function feet(save: () => void, leave: () => void, label = 'Save'): HTMLElement 
   return element('div', { class: 'row' }, leaveButton, saveButton);
 }
 
-export function askComment(text: string): Promise<string | null> {
+export function askComment(panel: HTMLElement, text: string): Promise<string | null> {
   const area = textArea(LONGEST_COMMENT, text, 'Remark on this series');
   const dialog = element('dialog', { class: 'ask', 'aria-label': 'Comment' }, element('h2', {}, 'Comment'), area);
-  return ask<string>(dialog, (answer) => {
+  return ask<string>(panel, dialog, (answer) => {
     const save = (): void => answer(area.value.trim());
     enterSaves(area, save);
     dialog.append(feet(save, () => answer(null)));
@@ -62,7 +78,7 @@ export function askComment(text: string): Promise<string | null> {
 }
 
 /** Why a signed-off grade is corrected; never empty. */
-export function askReason(what: string, text: string): Promise<string | null> {
+export function askReason(panel: HTMLElement, what: string, text: string): Promise<string | null> {
   const area = textArea(LONGEST_REASON, text, 'Short reason');
   const dialog = element(
     'dialog',
@@ -71,7 +87,7 @@ export function askReason(what: string, text: string): Promise<string | null> {
     element('p', {}, `${what} The earlier grade is kept beside the new one.`),
     area,
   );
-  return ask<string>(dialog, (answer) => {
+  return ask<string>(panel, dialog, (answer) => {
     const save = (): void => {
       if (area.value.trim()) answer(area.value.trim());
       else area.focus();
@@ -88,7 +104,12 @@ export interface CannotGrade {
 }
 
 /** Why a criterion cannot be graded: a cause by 1 or 2, words if wanted. */
-export function askCannotGrade(criterion: string, otherGaps: number, reasonNeeded: boolean): Promise<CannotGrade | null> {
+export function askCannotGrade(
+  panel: HTMLElement,
+  criterion: string,
+  otherGaps: number,
+  reasonNeeded: boolean,
+): Promise<CannotGrade | null> {
   const quality = radio('image-quality', '1', 'because of image quality');
   const technical = radio('technical', '2', 'for a technical reason');
   const all = element('input', { type: 'checkbox', name: 'all' });
@@ -103,7 +124,7 @@ export function askCannotGrade(criterion: string, otherGaps: number, reasonNeede
     otherGaps > 0 && element('label', { class: 'all' }, all, element('span', {}, `the same for ${others} without a grade`)),
     area,
   );
-  return ask<CannotGrade>(dialog, (answer) => {
+  return ask<CannotGrade>(panel, dialog, (answer) => {
     const save = (): void => {
       const cause: Cause | null = quality.input.checked ? 'image-quality' : technical.input.checked ? 'technical' : null;
       if (!cause) quality.input.focus();
@@ -132,31 +153,45 @@ function radio(value: string, key: string, text: string): { input: HTMLInputElem
   return { input, label: element('label', {}, input, element('span', {}, text), kbd(key)) };
 }
 
-export function showHelp(table: KeyTable): Promise<null> {
-  const rows = (list: readonly { readonly signs: readonly string[]; readonly does: string }[]): HTMLElement =>
+export function showHelp(table: KeyTable, criteria: readonly Criterion[]): Promise<null> {
+  const list = (title: string, rows: readonly HelpRow[]): HTMLElement =>
     element(
-      'dl',
+      'section',
       {},
-      ...list.flatMap(({ signs, does }) => [element('dt', {}, kbd(...signs)), element('dd', {}, does)]),
+      element('h2', {}, title),
+      element(
+        'dl',
+        {},
+        ...rows.flatMap(({ signs, does }) => [element('dt', {}, kbd(...signs)), element('dd', {}, does)]),
+      ),
     );
+  const { grading, image } = helpRows(table, criteria);
   const close = button('quiet', 'Close ', kbd('Esc'));
   const dialog = element(
     'dialog',
     { class: 'help', 'aria-label': 'Keys' },
-    element('div', { class: 'columns' }, element('h2', {}, 'Keys'), rows(helpRows(table)), element('h2', {}, 'Mouse'), rows(MOUSE_ROWS)),
-    element('div', { class: 'row' }, close),
+    element(
+      'div',
+      { class: 'columns' },
+      list('Grading', grading),
+      element('div', {}, list('Image', image), list('Mouse', MOUSE_ROWS)),
+    ),
+    element('div', { class: 'row' }, element('span'), close),
   );
-  return ask<null>(dialog, (answer) => {
-    close.addEventListener('click', () => answer(null));
-    dialog.addEventListener('click', (event) => {
-      if (event.target === dialog) answer(null);
-    });
-    dialog.addEventListener('keydown', (event) => {
-      if (event.key === '?') {
+  return run<null>(
+    dialog,
+    () => dialog.showModal(),
+    (answer) => {
+      close.addEventListener('click', () => answer(null));
+      dialog.addEventListener('click', (event) => {
+        if (event.target === dialog) answer(null);
+      });
+      dialog.addEventListener('keydown', (event) => {
+        if (event.key !== '?') return;
         event.preventDefault();
         event.stopPropagation();
         answer(null);
-      }
-    });
-  });
+      });
+    },
+  );
 }

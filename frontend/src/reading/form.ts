@@ -103,10 +103,10 @@ export class Form {
     this.saveText.dataset.save = state;
     if (state === 'login') {
       const link = element('a', { href: this.loginAddress, target: '_blank', rel: 'noopener' }, 'log in again');
-      this.saveText.replaceChildren('Session ended, grades kept: ', link);
+      this.saveText.replaceChildren('session ended: ', link);
       return;
     }
-    const texts = { saved: 'all saved', saving: 'saving', offline: `offline, ${several} waiting, retrying` };
+    const texts = { saved: 'all saved', saving: 'saving', offline: waiting ? `offline, ${several} waiting, retrying` : 'offline, retrying' };
     this.saveText.replaceChildren(texts[state]);
   }
 

@@ -103,12 +103,54 @@ export function keySigns(table: KeyTable, action: Action): string[] {
   return digits ? [`${keys[0]}–${keys[keys.length - 1]}`] : keys.map((key) => SIGNS[key] ?? key);
 }
 
-/** The help list: every entry of the table in its order, even one that this page does not know. */
-export function helpRows(table: KeyTable): { signs: string[]; does: string }[] {
-  return Object.entries(table).map(([action, { does }]) => ({ signs: keySigns(table, action as Action), does }));
+export interface HelpRow {
+  readonly signs: readonly string[];
+  readonly does: string;
 }
 
-export const MOUSE_ROWS: readonly { readonly signs: readonly string[]; readonly does: string }[] = [
+const IMAGE_ACTIONS: readonly string[] = [
+  'next_slice',
+  'previous_slice',
+  'five_slices_on',
+  'five_slices_back',
+  'first_slice',
+  'last_slice',
+  'reset',
+  'invert',
+  'zoom_in',
+  'zoom_out',
+] satisfies Action[];
+
+/** The help: every entry of the table, even one that this page does not know; digits and letters only as far as they act. */
+export function helpRows(table: KeyTable, criteria: readonly Scale[]): { grading: HelpRow[]; image: HelpRow[] } {
+  const digits = criteria.flatMap(({ minimum, maximum }) => [minimum, maximum]);
+  const acting: KeyTable = {
+    ...table,
+    ...(table['grade'] && digits.length
+      ? { grade: { ...table['grade'], keys: span(table['grade'].keys, Math.min(...digits), Math.max(...digits)) } }
+      : {}),
+    ...(table['criterion'] ? { criterion: { ...table['criterion'], keys: table['criterion'].keys.slice(0, criteria.length) } } : {}),
+  };
+  const rows = (wanted: (action: string) => boolean): HelpRow[] =>
+    Object.entries(acting)
+      .filter(([action]) => wanted(action))
+      .map(([action, { does }]) => ({ signs: keySigns(acting, action as Action), does }));
+  return {
+    grading: rows((action) => !IMAGE_ACTIONS.includes(action)),
+    image: rows((action) => IMAGE_ACTIONS.includes(action)),
+  };
+}
+
+interface Scale {
+  readonly minimum: number;
+  readonly maximum: number;
+}
+
+function span(keys: readonly string[], low: number, high: number): string[] {
+  return keys.filter((key) => Number(key) >= low && Number(key) <= high);
+}
+
+export const MOUSE_ROWS: readonly HelpRow[] = [
   { signs: ['wheel'], does: 'Slices' },
   { signs: ['left drag'], does: 'Window: ↔ width, ↕ level' },
   { signs: ['right drag'], does: 'Zoom' },

@@ -67,8 +67,13 @@ export class Outbox {
     return this.current;
   }
 
+  /** Grades and remarks on their way; openings and sign-offs are not the reader's words. */
   get waiting(): number {
-    return this.entries.length;
+    return this.entries.filter((entry) => entry.kind === 'grades' || entry.kind === 'comment').length;
+  }
+
+  get empty(): boolean {
+    return this.entries.length === 0;
   }
 
   /** Entries of one series that are still on their way, oldest first. */
@@ -145,7 +150,7 @@ export class Outbox {
 
   private tell(state: SaveState): void {
     this.current = state;
-    this.options.onChange(state, this.entries.length);
+    this.options.onChange(state, this.waiting);
   }
 }
 

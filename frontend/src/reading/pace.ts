@@ -14,7 +14,7 @@ export class Pace {
   }
 
   secondsPerSeries(): number | null {
-    if (this.seconds.length < ENOUGH) return this.known;
+    if (this.seconds.length < ENOUGH) return this.known || null;
     const sorted = [...this.seconds].sort((one, other) => one - other);
     const middle = sorted.length >> 1;
     const upper = sorted[middle] ?? 0;

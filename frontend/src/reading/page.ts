@@ -46,6 +46,7 @@ export class ReadingPage {
   private current: Reading | null = null;
   private opening = 0;
   private lastReason = '';
+  private saveState: SaveState = 'saved';
 
   constructor(
     root: HTMLElement,
@@ -62,7 +63,7 @@ export class ReadingPage {
       comment: () => void this.comment(),
       cannotGrade: () => void this.cannotGrade(),
       signOff: () => this.signOff(),
-      help: () => void showHelp(study.keys),
+      help: () => void this.help(),
     });
     this.outbox = new Outbox({
       store: browserStore(),
@@ -82,7 +83,7 @@ export class ReadingPage {
     listenToPointer(this.view.root, viewer);
     document.addEventListener('keydown', (event) => this.key(event));
     addEventListener('beforeunload', (event) => {
-      if (this.outbox.waiting) event.preventDefault();
+      if (!this.outbox.empty) event.preventDefault();
     });
     for (const back of ['online', 'focus']) addEventListener(back, () => this.retry());
   }
@@ -232,7 +233,7 @@ export class ReadingPage {
     if (reading.grades.signedOff && reason === null) {
       if (criteria.every((id) => grading.sameAnswer(reading.grades.answers[id], given))) return;
       const names = criteria.map((id) => this.study.criteria.find((criterion) => criterion.id === id)?.name ?? '');
-      const asked = await askReason(`${names.join(', ')}: ${given.value}.`, this.lastReason);
+      const asked = await askReason(this.form.root, `${names.join(', ')}: ${given.value}.`, this.lastReason);
       if (asked === null) return;
       why = this.lastReason = asked;
     }
@@ -256,7 +257,7 @@ export class ReadingPage {
       return;
     }
     const others = state.criteria.filter((other) => other.id !== criterion.id && !state.answers[other.id]);
-    const asked = await askCannotGrade(criterion.name, others.length, state.signedOff);
+    const asked = await askCannotGrade(this.form.root, criterion.name, others.length, state.signedOff);
     if (!asked) return;
     const criteria = [criterion.id, ...(asked.allOpen ? others.map((other) => other.id) : [])];
     await this.give(reading, criteria, { value: null, cannot_grade: asked.cause }, asked.reason);
@@ -265,7 +266,7 @@ export class ReadingPage {
   private async comment(): Promise<void> {
     const reading = this.current;
     if (!reading) return;
-    const text = await askComment(reading.comment);
+    const text = await askComment(this.form.root, reading.comment);
     if (text === null || text === reading.comment) return;
     reading.comment = text;
     this.outbox.add(reading.description.token, 'comment', { text });
@@ -337,10 +338,13 @@ export class ReadingPage {
 
   private saving(state: SaveState, waiting: number): void {
     this.form.saving(state, waiting);
+    if (state === 'login') this.form.say('Your session has ended. Your grades are kept here until you log in again.', 'warning');
+    else if (this.saveState === 'login') this.form.say('');
+    this.saveState = state;
     const line = document.querySelector<HTMLElement>('.finished .done-save');
     if (!line) return;
     line.dataset.save = state;
-    line.textContent = state === 'saved' ? 'All grades are saved.' : `Saving: ${waiting} on the way. Please leave this page open.`;
+    line.textContent = state === 'saved' ? 'All grades are saved.' : 'Saving. Please leave this page open.';
   }
 
   /** The server does not take what was said: tell so, and show again what it has. */
@@ -425,9 +429,13 @@ export class ReadingPage {
       zoom_out: () => this.viewer.zoomBy(1 / ZOOM_A_KEY),
       next_series: () => this.go(1),
       previous_series: () => this.go(-1),
-      help: () => void showHelp(this.study.keys),
+      help: () => void this.help(),
     };
     acts[action]();
+  }
+
+  private help(): Promise<null> {
+    return showHelp(this.study.keys, this.study.criteria);
   }
 
   private drawPlace(token: string): void {

@@ -177,8 +177,11 @@ export class CornerstoneViewer implements Viewer {
   }
 
   private moveCamera(right: number, down: number): void {
+    // Without WebGL the canvas has CSS pixels but the library converts as if it had the screen's (seen with 5.14.0).
+    const { canvas } = this.viewport;
+    const factor = canvas.width / (canvas.clientWidth * devicePixelRatio);
     const from = this.viewport.canvasToWorld([0, 0]);
-    const to = this.viewport.canvasToWorld([right, down]);
+    const to = this.viewport.canvasToWorld([right * factor, down * factor]);
     const { focalPoint, position } = this.viewport.getCamera();
     if (!focalPoint || !position) return;
     const moved = (point: Types.Point3): Types.Point3 => [

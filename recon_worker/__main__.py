@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -202,4 +203,7 @@ def _sentence(error: BaseException) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(
+        signal.SIGTERM, signal.default_int_handler
+    )  # told to stop: clear away what is half-written, as for Ctrl-C
     sys.exit(main())

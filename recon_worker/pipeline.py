@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from recon_worker.data import InputFault, ReconstructionFault, Volume
 from recon_worker.dicom.authoring import AuthoredSeries, author_instances, author_series
@@ -260,8 +261,15 @@ def _reconstruct(path: Path, report: Report) -> tuple[Volume, dict[str, Any], di
         first, last = CHAIN_STAGES.get(stage, (0.15, 1.0))
         report(stage, first + (last - first) * fraction)
 
-    result = reconstruct(kspace, progress=progress)
-    return result.volume, {name: kspace.summary[name] for name in SUMMARY_FIELDS}, result.lineage
+    device = compute_device()
+    result = reconstruct(kspace, progress=progress, device=device)
+    summary = {name: kspace.summary[name] for name in SUMMARY_FIELDS}
+    return result.volume, summary, {**result.lineage, "device": device}
+
+
+def compute_device() -> str:
+    """Where the chain computes: `READERSTUDY_DEVICE`, else the GPU if there is one ("cuda"), else "cpu"."""
+    return os.environ.get("READERSTUDY_DEVICE") or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def _load_volumes(entries: list[dict[str, Any]], store: Store, report: Report) -> dict[str, StoredVolume]:

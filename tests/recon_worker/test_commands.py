@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -18,6 +19,7 @@ import pytest
 from recon_worker.__main__ import main
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
+from tests.recon_worker.queue_server import wait_for
 from tests.recon_worker.support import Protocol, simulate, write_scan
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -28,6 +30,13 @@ PROTOCOL = Protocol(n_slices=3)
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scan(tmp_path_factory.mktemp("raw") / "scan.h5", simulate(PROTOCOL, noise_level=0.02))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some seconds of work."""
+    protocol = Protocol(n_slices=40, columns=192, rows=192)
+    return write_scan(tmp_path_factory.mktemp("large") / "scan.h5", simulate(protocol, noise_scan=False))
 
 
 def command(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -267,6 +276,22 @@ def test_a_terminal_gets_a_bar(raw, tmp_path):
     os.close(reader)
     assert process.wait() == 0
     assert b"reconstructing slices" in shown and b"[###" in shown and b"100 %" in shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_command_that_is_stopped_leaves_nothing(number, large, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "recon_worker", "reconstruct", large, tmp_path / "out"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+    wait_for(lambda: "libtorch_python" in Path(f"/proc/{process.pid}/maps").read_text(), seconds=60)
+    process.send_signal(number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert said == "Stopped; nothing was written.\n"
+    assert tree(tmp_path) == set()
 
 
 @pytest.mark.skipif(not (SHARED / "twix_gre_skyra.dat").exists(), reason="the shared scanner data are not here")

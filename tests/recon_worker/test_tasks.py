@@ -191,6 +191,29 @@ def test_queued_jobs_survive_the_death_of_the_queue(web, server, store, tmp_path
         worker.stop()
 
 
+def test_a_job_in_hand_is_reported_although_the_queue_died_meanwhile(web, server, store, tmp_path):
+    worker = Worker(server.url, store.url, tmp_path / "patient.log")
+    child = worker.child()
+    os.kill(child, signal.SIGSTOP)
+    job = new_job()
+    web.send("acquisition", job, acquisition_order(store, "raw/fast", job=job))
+    web.until("started", job)
+    web.close()
+    server.kill()
+    os.kill(child, signal.SIGCONT)
+    time.sleep(1)
+    server.start()
+    again = Web(server.url)
+    try:
+        again.until("done", job)
+        another = new_job()
+        again.send("acquisition", another, acquisition_order(store, "raw/fast", job=another))
+        again.until("done", another)
+    finally:
+        again.close()
+        worker.stop()
+
+
 def test_a_worker_without_storage_says_so(server, tmp_path):
     environment = {**os.environ, "REDIS_URL": server.url}
     environment.pop("STORAGE_URL", None)

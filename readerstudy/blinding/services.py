@@ -9,6 +9,7 @@ from django.db import transaction
 
 from readerstudy import storage
 from readerstudy.accounts.models import User
+from readerstudy.audit.models import Event
 from readerstudy.audit.services import record
 from readerstudy.blinding import checks, leak_audit
 from readerstudy.blinding.models import Release, ReleasePreparation, Seal, Unblinding
@@ -158,7 +159,7 @@ def _seal(
 def unblind(*, study: Study, actor: User, reason: str) -> Unblinding:
     """Open the key, once, after the lock, over exactly the grades of now (their digest is kept).
 
-    Only the principal investigator, with a reason.
+    Only the principal investigator, with a reason, and only while the grades are those of the lock.
     """
     now = Study.objects.select_for_update().get(pk=study.pk)
     require_principal_investigator(actor, now, "unblind the study")
@@ -166,7 +167,11 @@ def unblind(*, study: Study, actor: User, reason: str) -> Unblinding:
         raise Refusal(f"The study is {now.state}.", "Lock it first; only a locked study can be unblinded.")
     if not reason.strip():
         raise Refusal("No reason is given.", "Write why the key is opened now.")
-    made = Unblinding.objects.create(study=now, by=actor, reason=reason.strip(), grades_sha256=study_grades_sha256(now))
+    digest = study_grades_sha256(now)
+    locked = Event.objects.filter(study=now.pk, action="reading.locked").order_by("-index").first()
+    if locked is None or locked.details.get("grades_sha256") != digest:
+        raise Refusal("The grades are not those of the lock.", "Do not unblind; look for who changed the database.")
+    made = Unblinding.objects.create(study=now, by=actor, reason=reason.strip(), grades_sha256=digest)
     details = {"reason": made.reason, "grades_sha256": made.grades_sha256}
     record(study=now.pk, actor=actor, action="blinding.unblinded", details=details)
     set_state(study=now, state=Study.State.UNBLINDED, actor=actor, details={"grades_sha256": made.grades_sha256})

@@ -12,6 +12,7 @@ from readerstudy.blinding.models import Seal, Unblinding
 from readerstudy.faults import Refusal
 from readerstudy.reading import selectors as reading_selectors
 from readerstudy.reading import services as reading
+from readerstudy.reading.models import Grade
 from tests.readerstudy.reading.study_rows import grade_all, read_everything
 
 
@@ -72,6 +73,14 @@ def test_unblinding_only_after_the_lock_with_a_reason_and_once(rows):
     with pytest.raises(Refusal):
         services.unblind(study=rows.study, actor=rows.investigator, reason="again")
     assert first_broken_link(rows.study.pk) is None
+
+
+def test_grades_changed_behind_the_lock_stop_the_unblinding(locked):
+    one = Grade.objects.filter(presentation__study=locked.study).first()
+    Grade.objects.create(presentation=one.presentation, criterion=one.criterion, number=2, value=5)
+    with pytest.raises(Refusal, match="not those of the lock"):
+        services.unblind(study=locked.study, actor=locked.investigator, reason="all read")
+    assert not Unblinding.objects.exists()
 
 
 def test_the_key_is_closed_until_unblinding_and_then_true(locked):

@@ -4,7 +4,9 @@ The table `data` is one compound row a readout (head, trajectory, samples). Read
 makes one Python object a line and reads every line twice; here whole blocks of rows are read with h5py.
 
 Conventions (ISMRMRD): the image is the inverse Fourier transform of the samples, with image columns along `read_dir`
-and rows along `phase_dir`; positions and directions are DICOM LPS.
+and rows along `phase_dir`; positions and directions are DICOM LPS. Converters hand on Siemens directions unchanged,
+which belong to the forward transform (mrpro, pull request 833; `rawdata.siemens`): where the header names Siemens as
+the scanner's vendor, read and phase direction are turned over.
 """
 
 from __future__ import annotations
@@ -187,7 +189,7 @@ def _acquisition(path: Path, header: IsmrmrdHeader, heads: Heads, noise: tuple[S
     grid = Grid(samples=nx, phase_encodes=ny, coils=check_extent("receive coils", coils))
     table = _table(rows, lines, grid, encoding, remarks)
     averages = check_grid(table, grid)
-    planes = _planes(lines)
+    planes = _planes(lines, turned=header.siemens)
     check_extent("slices", len(planes))
     numbers, ordered = order_slices(planes)
     columns, read_mm = _cropped(nx, encoding.encoded.field_of_view_mm[0], encoding.image.field_of_view_mm[0])
@@ -319,7 +321,7 @@ def _readout_start(lines: Heads, table: LineTable, grid: Grid, remarks: list[str
     return (grid.samples // 2 - centre).astype(np.int32)
 
 
-def _planes(lines: Heads) -> dict[int, SlicePlane]:
+def _planes(lines: Heads, *, turned: bool) -> dict[int, SlicePlane]:
     numbers = lines["idx"]["slice"].astype(np.int64)
     unique, first, inverse = np.unique(numbers, return_index=True, return_inverse=True)
     planes = {}
@@ -337,8 +339,8 @@ def _planes(lines: Heads) -> dict[int, SlicePlane]:
             normal = np.cross(read, phase)
         planes[int(number)] = SlicePlane(
             centre_mm=_triple(line["position"]),
-            read_direction=_triple(read),
-            phase_direction=_triple(phase),
+            read_direction=_triple(-read if turned else read),
+            phase_direction=_triple(-phase if turned else phase),
             slice_direction=_triple(normal),
         )
     return planes

@@ -42,11 +42,15 @@ class Encoding:
 
 @dataclass(frozen=True)
 class IsmrmrdHeader:
-    """What is kept of the header. `timing` in ms (and degrees for the flip angle)."""
+    """What is kept of the header. `timing` in ms (and degrees for the flip angle).
+
+    `siemens`: the samples come from a Siemens scanner, whose directions belong to the other sign of the transform.
+    """
 
     encodings: tuple[Encoding, ...]
     noise_bandwidth: float | None
     timing: dict[str, float]
+    siemens: bool
 
 
 def _local(tag: str) -> str:
@@ -137,6 +141,7 @@ def parse_header(xml: bytes) -> IsmrmrdHeader:
     encodings = tuple(_encoding(child) for child in root if _local(child.tag) == "encoding")
     if not encodings:
         raise InputFault("The ISMRMRD header names no encoding.", AGAIN)
+    vendor = _child(root, "acquisitionSystemInformation", "systemVendor")
     sequence = _child(root, "sequenceParameters")
     timing = {}
     for element, name in _TIMING.items():
@@ -147,4 +152,5 @@ def parse_header(xml: bytes) -> IsmrmrdHeader:
         encodings=encodings,
         noise_bandwidth=_number(root, "acquisitionSystemInformation", "relativeReceiverNoiseBandwidth"),
         timing=timing,
+        siemens=vendor is not None and (vendor.text or "").strip().lower().startswith("siemens"),
     )

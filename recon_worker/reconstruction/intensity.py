@@ -23,6 +23,8 @@ LARGEST_ORDER = 6
 PRICE_OF_ORDER = 1e-5
 LARGEST_CORRECTION = 8.0
 """Most that dark tissue is brightened, relative to the middle of the tissue."""
+LARGEST_NOISE = 0.03
+"""Where the coils see nothing, the correction ends when the noise's standard deviation is this part of white."""
 
 
 def _sigma(volume: Volume, width_mm: float) -> tuple[float, float, float]:
@@ -115,7 +117,20 @@ def intensity_map(reference: Volume) -> FloatVolume:
     bound = np.log(LARGEST_CORRECTION)
     low, high = (float(value) for value in np.percentile(field[tissue], [0.5, 99.5]))
     field = np.clip(field, max(low, middle - bound), high)
-    return np.exp(middle - field).astype(np.float32)
+    return _with_quiet_air(reference, np.exp(middle - field)).astype(np.float32)
+
+
+def _with_quiet_air(reference: Volume, correction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The correction, ending softly where it would lift the noise above `LARGEST_NOISE` of white."""
+    if reference.noise_std is None or not np.any(reference.noise_std > 0):
+        return correction
+    magnitude = np.abs(reference.array)
+    noise = np.maximum(reference.noise_std, np.finfo(np.float32).tiny).astype(np.float64)
+    limited = correction
+    for _ in range(4):  # white falls a little as the brightest noise does
+        white = float(np.percentile(magnitude * limited, STORED_PERCENTILE))
+        limited = (correction**-4 + (LARGEST_NOISE * white / noise) ** -4) ** -0.25
+    return limited
 
 
 def _polynomials(length: int, spacing_mm: float) -> npt.NDArray[np.float64]:

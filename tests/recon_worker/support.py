@@ -280,6 +280,7 @@ def xml_header(protocol: Protocol, **changes: Any) -> str:
         "image_phase_mm": protocol.phase_mm,
         "centre": protocol.rows // 2,
         "depth": 1,
+        "vendor": "none",
         **changes,
     }
     return f"""<?xml version="1.0"?>
@@ -289,7 +290,8 @@ def xml_header(protocol: Protocol, **changes: Any) -> str:
  <studyInformation><studyDate>2020-02-02</studyDate><studyDescription>SECRET STUDY</studyDescription></studyInformation>
  <measurementInformation><patientPosition>HFS</patientPosition><protocolName>SECRET PROTOCOL</protocolName>
  </measurementInformation>
- <acquisitionSystemInformation><institutionName>SECRET HOSPITAL</institutionName>
+ <acquisitionSystemInformation><systemVendor>{values["vendor"]}</systemVendor>
+  <institutionName>SECRET HOSPITAL</institutionName>
   <relativeReceiverNoiseBandwidth>0.79</relativeReceiverNoiseBandwidth></acquisitionSystemInformation>
  <experimentalConditions><H1resonanceFrequency_Hz>127700000</H1resonanceFrequency_Hz></experimentalConditions>
  <encoding>

@@ -27,6 +27,7 @@ from tests.recon_worker.support import (
     write_scan,
     xml_header,
 )
+from tests.recon_worker.twix import scanner_directions, twix_lines, write_twix
 
 PROTOCOL = Protocol(n_slices=3, n_averages=2, directions=oblique_directions())
 
@@ -65,6 +66,26 @@ def test_geometry_of_an_oblique_file_to_a_hundredth_of_a_millimetre(tmp_path: Pa
             truth = np.array(PROTOCOL.first_centre_mm) + index * 4.4 * normal
             truth = truth + (row - 20) * 2.5 * phase + (column - 24) * 2.0 * read
             assert volume.position_mm((index, row, column)) == pytest.approx(truth, abs=0.01)
+
+
+def test_directions_of_a_siemens_scanner_belong_to_the_other_transform(tmp_path: Path):
+    """A twix file and its conversion must show the patient the same way round."""
+    protocol = scanner_directions(replace(PROTOCOL, n_averages=1))
+    scan = simulate(protocol, noise_level=0.02)
+    twix = open_kspace(write_twix(tmp_path / "scan.dat", protocol, twix_lines(scan)))
+    # siemens_to_ismrmrd writes the columns of the quaternion's matrix as they are.
+    planes = [
+        replace(plane, read_direction=tuple(-np.array(plane.read_direction)),
+                phase_direction=tuple(-np.array(plane.phase_direction)))
+        for plane in (protocol.plane(index) for index in range(3))
+    ]  # fmt: skip
+    converted = open_kspace(
+        write_ismrmrd(tmp_path / "scan.h5", protocol, scan_lines(scan), planes=planes,
+                      xml=xml_header(protocol, vendor="SIEMENS"))
+    )  # fmt: skip
+    mine, truth = reconstruct(converted).volume, reconstruct(twix).volume
+    assert np.allclose(mine.affine, truth.affine, atol=1e-3)
+    assert converted.header.planes[0].read_direction == pytest.approx(protocol.directions[0], abs=1e-6)
 
 
 def test_written_by_the_ismrmrd_package_line_by_line(tmp_path: Path):

@@ -66,7 +66,7 @@ def test_gain_of_an_empty_image_is_refused():
 
 def test_a_known_coil_shading_is_flattened():
     tissue, shading = _tissue(), _shading()
-    field = intensity_map(_volume(tissue * shading, sigma=0.03))
+    field = intensity_map(_volume(tissue * shading, sigma=0.01))
     assert field.dtype == np.float32
     assert field.shape == SHAPE
     flat = (field * shading)[tissue > 0.2]
@@ -89,6 +89,15 @@ def test_air_is_not_amplified_beyond_bounds():
     assert np.isfinite(field).all()
     assert field.max() <= 8.0 + 1e-3
     assert field.min() > 0
+
+
+def test_where_coils_see_nothing_noise_stays_dark():
+    shading = np.exp(2.5 * np.linspace(-1, 1, 128))[None, None, :]
+    volume = _volume(_tissue() * shading, sigma=0.03)
+    field = intensity_map(volume)
+    white = np.percentile(np.abs(volume.array) * field, 99.9)
+    assert (field * volume.noise_std).max() < 0.031 * white
+    assert field.max() > 1.5
 
 
 def test_uniform_tissue_gets_no_correction():

@@ -102,9 +102,15 @@ class ReadingStudy:
 
 
 def make_reading_study(
-    *, series: int = 4, rows: int = 160, columns: int = 120, slices: int = 9, allow_back: bool = True
+    *,
+    series: int = 4,
+    rows: int = 160,
+    columns: int = 120,
+    slices: int = 9,
+    spacing: tuple[float, float] = (0.9, 0.9),
+    allow_back: bool = True,
 ) -> ReadingStudy:
-    """A released study with one reader; spacing is equal in both directions for even numbers, 3:2 for odd ones."""
+    """A released study with one reader. `spacing` is between rows and between columns, in mm."""
     study = Study.objects.create(
         name="Lumbar spine",
         state=Study.State.READING,
@@ -141,7 +147,7 @@ def make_reading_study(
             rows=rows,
             columns=columns,
             slices=slices,
-            spacing_mm=[4.0, 0.9, 0.9],
+            spacing_mm=[4.0, *spacing],
             window=list(WINDOW),
             edges={"left": "A", "right": "P", "top": "H", "bottom": "F"},
         )

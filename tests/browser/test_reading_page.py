@@ -226,6 +226,16 @@ def test_dragging_the_image_moves_it_by_as_many_pixels(reading, open_page: Open,
     )
 
 
+@pytest.mark.parametrize("webgl", [False, True])
+def test_pixels_that_are_not_square_keep_the_proportions(transactional_db, open_page: Open, webgl: bool):
+    """The patch has 2 (rows / 10) x 2 (columns / 10) pixels: 32 x 0.6 mm high, 24 x 1.2 mm wide."""
+    reading = make_reading_study(series=1, spacing=(0.6, 1.2))
+    page = open_page(reading, webgl=webgl)
+    page.wait_for_series(reading.tokens()[0])
+    left, top, right, bottom = page.patch_box(patch_value(0, 4))
+    assert (right - left) / (bottom - top) == pytest.approx(24 * 1.2 / (32 * 0.6), rel=0.03)
+
+
 def test_six_keys_grade_a_series_and_the_next_is_there_without_a_request(reading, open_page: Open):
     page = open_page(reading)
     tokens = reading.tokens()
@@ -386,6 +396,20 @@ def test_end_of_the_list_and_correction_with_a_reason(reading, open_page: Open):
     assert (row.criterion.name, row.value, row.reason) == ("Anatomical Structures", 2, "slip of the finger")
     page.press("ArrowLeft")
     page.wait_for_series(reading.tokens()[-2])
+
+
+def test_what_the_server_refuses_is_said_and_taken_back(reading, open_page: Open):
+    page = open_page(reading)
+    page.wait_for_series(reading.tokens()[0])
+    page.saved()
+    reading.study.state = "locked"
+    reading.study.save()
+    page.press("4")
+    says = until(lambda: page.page.locator(".notice:visible").all_inner_texts(), says="a sentence")
+    assert "Series 1 was not saved: This study is not open for reading." in says[0]
+    assert reading.grades() == []
+    assert page.page.locator(".value:disabled").count() == 22, "nothing more can be graded"
+    page.errors[:] = [error for error in page.errors if "409" not in error]
 
 
 def test_no_way_back_where_the_study_forbids_it_and_no_skipping(transactional_db, open_page: Open):

@@ -143,11 +143,7 @@ export class ReadingPage {
           this.view.blank(error.message);
           return null;
         }
-        this.view.blank(
-          error instanceof LoginEnded
-            ? 'Your session has ended. Log in again in another tab; this page then goes on.'
-            : 'The server cannot be reached. Trying again ...',
-        );
+        this.view.blank(openingTrouble(error));
         await new Promise((done) => setTimeout(done, pauseAfter(failures)));
         if (opening !== this.opening) return null;
       }
@@ -362,7 +358,9 @@ export class ReadingPage {
   }
 
   private framesTrouble(error: unknown, failures: number): void {
-    if (failures === 0) this.form.say('');
+    if (!this.current) {
+      if (failures) this.view.blank(openingTrouble(error));
+    } else if (failures === 0) this.form.say('');
     else if (error instanceof LoginEnded) this.saving('login', this.outbox.waiting);
     else if (this.loadingLeft() && failures > 1) this.form.say('Slices cannot be loaded at the moment; trying again.', 'warning');
   }
@@ -447,6 +445,12 @@ export class ReadingPage {
   private draw(): void {
     this.form.draw(this.current?.grades ?? null, this.current?.comment ?? '', this.loadingLeft());
   }
+}
+
+function openingTrouble(error: unknown): string {
+  return error instanceof LoginEnded
+    ? 'Your session has ended. Log in again in another tab; this page then goes on.'
+    : 'The images cannot be loaded at the moment. Trying again ...';
 }
 
 function browserStore(): Storage | null {

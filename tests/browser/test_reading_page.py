@@ -70,10 +70,13 @@ class ReaderPage(Watched):
                 .map((box) => box.className || box.tagName)"""
         )
 
-    def patch_box(self, value: int) -> list[int]:
-        """Left, top, right, bottom (screen pixels) of the largest span of the patch's grey level."""
+    def patch_box(self, value: int, moved: tuple[int, int] = (0, 0)) -> list[int]:
+        """Left, top, right, bottom of the patch with this stored value in canvas pixels, from the middle outwards.
+
+        `moved` says how far (CSS pixels to the right and down) the image's middle is from the view's.
+        """
         return self.page.evaluate(
-            """level => {
+            """([level, moved]) => {
                 const canvas = document.querySelector('#viewer canvas');
                 const copy = document.createElement('canvas');
                 copy.width = canvas.width; copy.height = canvas.height;
@@ -81,15 +84,17 @@ class ReaderPage(Watched):
                 context.drawImage(canvas, 0, 0);
                 const { data } = context.getImageData(0, 0, copy.width, copy.height);
                 const is = (x, y) => Math.abs(data[4 * (y * copy.width + x)] - level) <= 1;
-                const x = new Array(copy.width).fill(0), y = new Array(copy.height).fill(0);
-                for (let row = 0; row < copy.height; row++)
-                    for (let column = 0; column < copy.width; column++)
-                        if (is(column, row)) { x[column]++; y[row]++; }
-                const enough = (counts) => counts.map((count, at) => [count, at]).filter(([count]) => count > 60);
-                const xs = enough(x).map(([, at]) => at), ys = enough(y).map(([, at]) => at);
-                return [xs[0], ys[0], xs.at(-1), ys.at(-1)];
+                const scale = canvas.width / canvas.clientWidth;
+                const x = Math.round(copy.width / 2 + moved[0] * scale);
+                const y = Math.round(copy.height / 2 + moved[1] * scale);
+                let [left, top, right, bottom] = [x, y, x, y];
+                while (is(left - 1, y)) left--;
+                while (is(right + 1, y)) right++;
+                while (is(x, top - 1)) top--;
+                while (is(x, bottom + 1)) bottom++;
+                return [left, top, right, bottom];
             }""",
-            round(grey(value)),
+            [round(grey(value)), moved],
         )
 
     def drag(self, right: int, down: int, button: Any = "left") -> None:
@@ -220,9 +225,10 @@ def test_dragging_the_image_moves_it_by_as_many_pixels(reading, open_page: Open,
     patch = page.patch_box(patch_value(0, 4))
     page.drag(60, 40, "middle")
     page.wait_for("pan", "60 40")
-    moved = until(lambda: (box := page.patch_box(patch_value(0, 4))) != patch and box, says="moved")
-    assert [(now - before) / scale for now, before in zip(moved, patch, strict=True)] == pytest.approx(
-        [60, 40, 60, 40], abs=1
+    expected = [before + by * scale for before, by in zip(patch, [60, 40, 60, 40], strict=True)]
+    until(
+        lambda: page.patch_box(patch_value(0, 4), (60, 40)) == pytest.approx(expected, abs=scale),
+        says=f"the patch at {expected}",
     )
 
 

@@ -225,8 +225,8 @@ def _blocked(
                     previous = _next_block(subjects, previous, distance, draws)
                     tokens += [cells[subject, labels[latin[row_of[subject]][block]]] for subject in previous]
                 parts.append((name, tokens))
-            if all(parts != other for other in orders.values()):
-                break
+            if not any(part in other for other in orders.values() for part in parts):
+                break  # no sequence has the order that an earlier reader has, where another exists
         orders[reader] = parts
     return orders
 

@@ -3,7 +3,8 @@
 The child (`python -m recon_worker.job_process`) is a fresh interpreter, never a fork (a forked torch hangs), with a
 limit on its memory; the worker watches the clock, keeps the heartbeat going while the child computes, and lives on if
 the child crashes. It stays warm from job to job, since importing torch takes seconds. Lines of JSON go both ways:
-`{"kind", "order", "storage"}` in; `{"progress": [stage, fraction]}`, then `{"done": ...}` or `{"failed": ...}` out.
+`{"kind", "order", "storage"}` in; `{"ready": true}` once, then `{"progress": [stage, fraction]}` and last
+`{"done": ...}` or `{"failed": ...}` out.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any, Literal
 Kind = Literal["acquisition", "finishing"]
 
 JOBS_BEFORE_RENEWAL = 100
+START_SECONDS = 180.0
+"""The child's imports may take this long (a cold disk, a busy machine); they do not count as the job's time."""
 MEMORY_SHARE = 0.85
 LARGEST_DETAIL = 4000
 POLL_SECONDS = 0.2
@@ -56,6 +59,7 @@ class JobProcess:
         self._storage_url = storage_url
         self._child: subprocess.Popen[bytes] | None = None
         self._jobs = 0
+        self._is_ready = False
 
     def start(self) -> None:
         """Start the child if there is none; it begins at once to import what the jobs need."""
@@ -65,6 +69,7 @@ class JobProcess:
         root = str(Path(__file__).resolve().parent.parent)
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, [root, environment.get("PYTHONPATH", "")]))
         self._jobs = 0
+        self._is_ready = False
         self._child = subprocess.Popen(
             [sys.executable, "-m", "recon_worker.job_process", str(os.getpid())],
             stdin=subprocess.PIPE,
@@ -117,7 +122,7 @@ class JobProcess:
         assert child is not None and child.stdin is not None and child.stdout is not None
         self._jobs += 1
         stage = "starting"
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + (seconds if self._is_ready else START_SECONDS)
         message = json.dumps({"kind": kind, "order": order, "storage": self._storage_url})
         try:
             child.stdin.write(message.encode() + b"\n")
@@ -133,10 +138,12 @@ class JobProcess:
                     raise JobStopped
                 on_tick()
                 if time.monotonic() > deadline:
+                    is_ready = self._is_ready
                     self.close()
                     return "failed", failure(
                         "ours",
-                        f"The job took longer than {_duration(seconds)} and was ended (stage: {stage}).",
+                        f"The job took longer than {_duration(seconds if is_ready else START_SECONDS)} "
+                        f"and was ended (stage: {stage}).",
                         "Start it again, or raise READERSTUDY_TASK_TIME_LIMIT.",
                     )
                 if not selector.select(POLL_SECONDS):
@@ -147,7 +154,10 @@ class JobProcess:
                 *lines, pending = (pending + received).split(b"\n")
                 for line in lines:
                     answer = json.loads(line)
-                    if "progress" in answer:
+                    if "ready" in answer:
+                        self._is_ready = True
+                        deadline = time.monotonic() + seconds
+                    elif "progress" in answer:
                         stage, fraction = answer["progress"]
                         on_progress(stage, fraction)
                     elif "done" in answer:
@@ -247,6 +257,7 @@ def main() -> None:
 
     if limit := memory_limit():  # after the imports: what they need is not the job's
         resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    answer({"ready": True})
     for line in sys.stdin.buffer:
         message = json.loads(line)
         run = {"acquisition": pipeline.run_acquisition_job, "finishing": pipeline.run_finishing_job}[message["kind"]]

@@ -69,7 +69,17 @@ def test_it_stays_warm_from_job_to_job_also_when_a_file_was_at_fault(process, st
     assert child_of(process) == before
 
 
+def test_the_start_of_the_process_does_not_count_as_the_jobs_time(store):
+    process = JobProcess(store.url)
+    try:
+        event, payload, _ = run(process, acquisition_order(store, "raw/fast"), seconds=1.0)
+    finally:
+        process.close()
+    assert event == "done", payload
+
+
 def test_a_silent_job_is_ended_at_its_time_limit(process, store):
+    run(process, acquisition_order(store, "raw/fast"))  # its start does not count
     before = child_of(process)
     os.kill(before, signal.SIGSTOP)
     ticks = []

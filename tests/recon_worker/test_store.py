@@ -16,7 +16,6 @@ import pytest
 
 from recon_worker.store import SCRATCH, StorageFault, Store
 
-
 HOLDS_SCRATCH = """
 import sys, time
 from recon_worker.store import Store

@@ -150,7 +150,7 @@ def test_a_worker_that_is_told_to_stop_gives_its_job_back_at_once(web, worker, s
 
 
 def test_a_job_whose_worker_is_killed_is_delivered_again_and_done(web, server, store, folder, tmp_path):
-    first = Worker(server.url, store.url, tmp_path / "killed.log", time_limit=3)
+    first = Worker(server.url, store.url, tmp_path / "killed.log", time_limit=4)
     child = first.child()
     os.kill(child, signal.SIGSTOP)  # in mid-task for as long as it lives
     job = new_job()
@@ -161,7 +161,7 @@ def test_a_job_whose_worker_is_killed_is_delivered_again_and_done(web, server, s
     wait_for(lambda: not Path(f"/proc/{child}").exists() or "Z" in state(child), seconds=5)
     assert files_below(folder) == before
 
-    second = Worker(server.url, store.url, tmp_path / "after.log", time_limit=3)
+    second = Worker(server.url, store.url, tmp_path / "after.log", time_limit=4)
     try:
         events = web.until("done", job)
         assert [event["event"] for event in events].count("done") == 1

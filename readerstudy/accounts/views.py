@@ -3,13 +3,14 @@
 from django.contrib import messages
 from django.contrib.auth import update_session_auth_hash
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods
 
 from readerstudy.accounts import services
+from readerstudy.accounts.requests import PersonRequest
 from readerstudy.faults import Refusal
 
 
@@ -17,7 +18,7 @@ from readerstudy.faults import Refusal
 @never_cache
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
-def password(request: HttpRequest) -> HttpResponse:
+def password(request: PersonRequest) -> HttpResponse:
     """A person's own password, and nobody else's."""
     refusal = None
     if request.method == "POST":

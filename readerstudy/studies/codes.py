@@ -4,7 +4,7 @@ import re
 
 from readerstudy.faults import Refusal
 
-RANGE = re.compile(r"([A-Za-z0-9-]*?)(\d+)\s*(?:-|–|\.\.|to)\s*([A-Za-z0-9-]*?)(\d+)")
+RANGE = re.compile(r"([A-Za-z0-9-]*?)([0-9]{1,9})[-–]([A-Za-z0-9-]*?)([0-9]{1,9})")
 MOST = 500
 
 
@@ -21,7 +21,7 @@ def codes_from_text(text: str) -> list[str]:
             codes.append(part)
             continue
         prefix, first, other_prefix, last = match.groups()
-        if "–" not in part and (other_prefix or prefix == "" or prefix[-1] == "-") and other_prefix != prefix:
+        if "–" not in part and other_prefix not in ("", prefix):
             codes.append(part)  # a hyphen that belongs to the code, such as A-7 or 12-B3
             continue
         if other_prefix not in ("", prefix) or int(last) < int(first):

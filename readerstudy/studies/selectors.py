@@ -216,7 +216,9 @@ def design(study: Study) -> dict[str, Any]:
     return {
         "arms": list(study.arms.select_related("acquisition")),
         "sequences": list(study.sequences.all()),
-        "criteria": [{"row": one, "anchors": anchors_in_order(one)} for one in criteria],
+        "criteria": [
+            {"row": one, "anchors": anchors_in_order(one), "margin": one.margin.replace("-", "−")} for one in criteria
+        ],
         "grades": grades_of(criteria),
         "protocols": list(study.protocols.all()),
         "table": protocol_table(study),

@@ -223,7 +223,7 @@ def add_member(*, study: Study, user: User, role: str, actor: User | None) -> Me
 
 def _one_role(user: User, existing: Membership) -> Refusal:
     return Refusal(
-        f"{user} is {existing.get_role_display()} of this study already.",
+        f"{user} is a {existing.get_role_display()} of this study already.",
         "A person has one role in a study, so that nobody reads what they prepare or analyse.",
     )
 

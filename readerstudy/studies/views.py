@@ -6,11 +6,12 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from readerstudy.accounts.requests import PersonRequest
 from readerstudy.faults import Refusal
 from readerstudy.studies import amendments, policies, presets, selectors, services
 from readerstudy.studies.codes import codes_from_text
@@ -23,7 +24,7 @@ show_and_take = require_http_methods(["GET", "HEAD", "POST"])
 
 @require_safe
 @login_required
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: PersonRequest) -> HttpResponse:
     """My studies: each with my role, its state and what to do next."""
     context = {"studies": selectors.my_studies(request.user), "may_create": policies.may_create_studies(request.user)}
     return render(request, "studies/index.html", context)
@@ -31,7 +32,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @show_and_take
 @login_required
-def new(request: HttpRequest) -> HttpResponse:
+def new(request: PersonRequest) -> HttpResponse:
     """Create a study from a preset; only for people who may."""
     if not policies.may_create_studies(request.user):
         raise Http404
@@ -49,7 +50,9 @@ def new(request: HttpRequest) -> HttpResponse:
     return render(request, "studies/new.html", context, status=200 if refusal is None else 409)
 
 
-def _design(request: HttpRequest, study: Study, membership: Membership, refusal: Refusal | None = None) -> HttpResponse:
+def _design(
+    request: PersonRequest, study: Study, membership: Membership, refusal: Refusal | None = None
+) -> HttpResponse:
     context = {
         "study": study,
         "membership": membership,
@@ -64,12 +67,12 @@ def _design(request: HttpRequest, study: Study, membership: Membership, refusal:
 
 @require_safe
 @login_required
-def design(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def design(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """What the study is: arms, sequences, subjects, criteria, protocols, plan."""
     return _design(request, *study_for(request.user, study_id, *STAFF_ROLES))
 
 
-def _on_design(request: HttpRequest, study_id: UUID, act: Callable[[Study], str]) -> HttpResponse:
+def _on_design(request: PersonRequest, study_id: UUID, act: Callable[[Study], str]) -> HttpResponse:
     """Let the coordinator do one thing on the Design page; what is refused is said there."""
     study, membership = study_for(request.user, study_id, COORDINATOR)
     try:
@@ -82,7 +85,7 @@ def _on_design(request: HttpRequest, study_id: UUID, act: Callable[[Study], str]
 
 @require_POST
 @login_required
-def add_subjects(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def add_subjects(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """Add subjects by their codes."""
 
     def act(study: Study) -> str:
@@ -97,7 +100,7 @@ def add_subjects(request: HttpRequest, study_id: UUID) -> HttpResponse:
 
 @require_POST
 @login_required
-def remove_subject(request: HttpRequest, study_id: UUID, subject_id: UUID) -> HttpResponse:
+def remove_subject(request: PersonRequest, study_id: UUID, subject_id: UUID) -> HttpResponse:
     """Take out a subject of which nothing came in yet."""
 
     def act(study: Study) -> str:
@@ -110,7 +113,7 @@ def remove_subject(request: HttpRequest, study_id: UUID, subject_id: UUID) -> Ht
 
 @require_POST
 @login_required
-def begin_preparing(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def begin_preparing(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """Draft to preparing."""
 
     def act(study: Study) -> str:
@@ -120,7 +123,7 @@ def begin_preparing(request: HttpRequest, study_id: UUID) -> HttpResponse:
     return _on_design(request, study_id, act)
 
 
-def _editable(request: HttpRequest, study_id: UUID) -> tuple[Study, Membership]:
+def _editable(request: PersonRequest, study_id: UUID) -> tuple[Study, Membership]:
     study, membership = study_for(request.user, study_id, COORDINATOR)
     if not policies.is_editable(study):
         raise Http404
@@ -129,7 +132,7 @@ def _editable(request: HttpRequest, study_id: UUID) -> tuple[Study, Membership]:
 
 @show_and_take
 @login_required
-def criteria(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def criteria(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """Margins and written anchors, until the release."""
     study, membership = _editable(request, study_id)
     rows = selectors.criteria_to_edit(study, request.POST)
@@ -151,16 +154,16 @@ def criteria(request: HttpRequest, study_id: UUID) -> HttpResponse:
     return render(request, "studies/criteria.html", context, status=200 if refusal is None else 409)
 
 
-def _rename(request: HttpRequest, study: Study) -> None:
+def _rename(request: PersonRequest, study: Study) -> None:
     amendments.rename_study(study=study, name=request.POST.get("name", ""), actor=request.user)
 
 
-def _plan(request: HttpRequest, study: Study) -> None:
+def _plan(request: PersonRequest, study: Study) -> None:
     changes = {key: request.POST[key] for key in amendments.PLAN_SETTINGS if key in request.POST}
     amendments.change_plan(study=study, changes=changes, actor=request.user)
 
 
-def _rules(request: HttpRequest, study: Study) -> None:
+def _rules(request: PersonRequest, study: Study) -> None:
     distance = request.POST.get("minimum_distance", "").strip()
     if distance and not distance.isdecimal():
         raise Refusal("The distance is not a whole number.", "Write for example 6, or leave it empty.")
@@ -177,7 +180,7 @@ SETTINGS = {"name": _rename, "plan": _plan, "rules": _rules}
 
 @show_and_take
 @login_required
-def settings(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def settings(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """Name, analysis plan and reader rules, until the release."""
     study, membership = _editable(request, study_id)
     refusal = None
@@ -203,7 +206,7 @@ def settings(request: HttpRequest, study_id: UUID) -> HttpResponse:
     return render(request, "studies/settings.html", context, status=200 if refusal is None else 409)
 
 
-def _people(request: HttpRequest, study: Study, membership: Membership, **more: Any) -> HttpResponse:
+def _people(request: PersonRequest, study: Study, membership: Membership, **more: Any) -> HttpResponse:
     context = {
         "study": study,
         "membership": membership,
@@ -221,14 +224,14 @@ def _people(request: HttpRequest, study: Study, membership: Membership, **more: 
 
 @require_safe
 @login_required
-def people(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def people(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """Who is in the study, and in which role."""
     return _people(request, *study_for(request.user, study_id, *STAFF_ROLES))
 
 
 @require_POST
 @login_required
-def add_person(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def add_person(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """Give somebody who has a login a role."""
     study, membership = study_for(request.user, study_id, COORDINATOR)
     role, username = request.POST.get("role", ""), request.POST.get("username", "")
@@ -243,7 +246,7 @@ def add_person(request: HttpRequest, study_id: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 @login_required
-def create_login(request: HttpRequest, study_id: UUID) -> HttpResponse:
+def create_login(request: PersonRequest, study_id: UUID) -> HttpResponse:
     """Make a login for a new person. The answer shows the one-time password once; it cannot be fetched again."""
     study, membership = study_for(request.user, study_id, COORDINATOR)
     try:
@@ -261,7 +264,7 @@ def create_login(request: HttpRequest, study_id: UUID) -> HttpResponse:
 
 @require_POST
 @login_required
-def remove_person(request: HttpRequest, study_id: UUID, membership_id: int) -> HttpResponse:
+def remove_person(request: PersonRequest, study_id: UUID, membership_id: int) -> HttpResponse:
     """Take a person out of a study that is not released yet."""
     study, membership = study_for(request.user, study_id, COORDINATOR)
     theirs = get_object_or_404(study.memberships.select_related("user"), pk=membership_id)

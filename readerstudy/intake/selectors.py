@@ -20,7 +20,7 @@ class Place:
     acquisition: Acquisition
 
 
-def place(study: Study, *, subject: str | None, sequence: str | None, acquisition: str | None) -> Place:
+def place(study: Study, *, subject: str, sequence: str, acquisition: str) -> Place:
     """The place of a study that three ids name. Raises Http404 if one of them is not this study's."""
     try:
         return Place(

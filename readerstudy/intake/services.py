@@ -253,7 +253,7 @@ def _record_accepted(*, upload_id: UUID, size: int, sha256: str, fault: Refusal 
                 f"{upload.file_name} is already in this study.", "Choose the file that belongs here."
             )
     upload.state = Upload.State.REFUSED
-    upload.refusal = str(fault)
+    upload.refusal, upload.refusal_action = fault.what, fault.action
     upload.save()
     audit.record(
         study=upload.study_id,

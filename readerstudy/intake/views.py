@@ -80,7 +80,10 @@ class Uploads(TusView):
         said = tus.metadata(request)
         study = receiving_study(user, said.get("study", ""))
         place = selectors.place(
-            study, subject=said.get("subject"), sequence=said.get("sequence"), acquisition=said.get("acquisition")
+            study,
+            subject=said.get("subject", ""),
+            sequence=said.get("sequence", ""),
+            acquisition=said.get("acquisition", ""),
         )
         upload = services.create_upload(
             study=study,

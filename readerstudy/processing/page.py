@@ -62,6 +62,7 @@ class Page:
         groups = [self._group(p, s, shown.get((p.id, s.id), [])) for p in subjects for s in sequences]
         return {
             "summary": self._summary(rows, groups),
+            "state": self.study.state,
             "open": self.is_open,
             "acquisitions": rows,
             "sequences": [group for group in groups if group["kind"] != "wait" or group["series"] or group["job"]],
@@ -97,7 +98,7 @@ class Page:
         if upload.state == Upload.State.REFUSED:
             if has_file:
                 return {"note": f"Not taken: {upload.refusal} The file before it stays."}
-            return {**_state("bad", upload.refusal), "file": _named(upload)}
+            return {**_state("bad", upload.refusal), "action": upload.refusal_action, "file": _named(upload)}
         if upload.state == Upload.State.EXPIRED and not has_file:
             return {
                 **_state("bad", f"The upload of {upload.file_name} was cut off and not gone on with in time."),

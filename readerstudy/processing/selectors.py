@@ -8,6 +8,7 @@ from django.utils import timezone
 from readerstudy import storage
 from readerstudy.intake.models import RawFile
 from readerstudy.intake.selectors import current_files
+from readerstudy.intake.sizes import in_words
 from readerstudy.processing.models import Job, Series
 from readerstudy.processing.page import Page
 from readerstudy.studies.models import Study
@@ -91,5 +92,6 @@ def _raw_lineage(raw_file: RawFile) -> dict[str, Any]:
         "file_name": raw_file.file_name,
         "sha256": raw_file.sha256,
         "bytes": raw_file.bytes,
+        "size": in_words(raw_file.bytes),
         "received_at": raw_file.received_at.isoformat(),
     }

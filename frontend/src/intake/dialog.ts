@@ -56,13 +56,16 @@ export async function confirmPlaces(
   const manifest = await manifestOf(dropped);
   const files = dropped.filter(({ path }) => !HIDDEN.test(path) && !NOT_RAW.test(path)).sort((a, b) => a.path.localeCompare(b.path));
   const suggested = suggest(files.map(({ file, path }) => ({ name: file.name, path })), rows, manifest);
-  const lines = files.map((each, index) => new Line(each, rows, suggested[index] ?? null, () => check()));
+  const lines = files.map((each, index) => new Line(each, rows, suggested[index]?.row ?? null, () => check()));
   const start = element('button', { type: 'submit', class: 'primary' }, '');
   const fault = element('p', { class: 'note', role: 'status' });
   const left = dropped.length - files.length;
+  const from = new Set(suggested.map((each) => each?.from));
+  const sources = [from.has('manifest') && 'the manifest', from.has('name') && 'the names of the files'].filter(Boolean);
   const note = [
-    files.length === 0 ? 'There is no raw file among them.' : 'Check the place of each file. Nothing is sent before you press the button.',
-    manifest.length > 0 ? 'Suggested from the manifest.' : files.length > 0 ? 'Suggested from the names of the files.' : '',
+    files.length === 0 ? 'There is no raw file among them.' : 'Nothing is sent before you press the button.',
+    sources.length > 0 ? `Places are suggested from ${sources.join(' and ')}: check them.` : '',
+    files.length > 0 && sources.length === 0 ? 'The names say nothing of the place: choose it for each file.' : '',
     left > 0 ? `${left} other ${left === 1 ? 'file is' : 'files are'} left out.` : '',
   ];
   const dialog = element(
@@ -130,7 +133,7 @@ class Line {
     this.made = element(
       'tr',
       {},
-      element('td', { class: 'file', title: dropped.path }, dropped.file.name),
+      element('td', { class: 'file', title: dropped.path }, element('bdi', {}, dropped.path)),
       element('td', { class: 'number mute' }, size(dropped.file.size)),
       element('td', {}, select),
       this.remark,

@@ -39,10 +39,22 @@ const finished = new FinishedSeriesList(find('#finished .groups'), find('#finish
 const polling = new Polling(addresses.status, show, say);
 
 function show(next: PageContent): void {
+  if (next.state !== content.state) void refreshHead();
   content = next;
   find('#summary').textContent = next.summary;
   table.show(next);
   finished.show(next);
+}
+
+/** The study went a step on in its life: what stands above the page says so. Uploads go on, so no reload. */
+async function refreshHead(): Promise<void> {
+  const answer = await fetch(location.href).catch(() => null);
+  if (!answer?.ok) return;
+  const drawn = new DOMParser().parseFromString(await answer.text(), 'text/html');
+  for (const part of ['header.top', '.life']) {
+    const fresh = drawn.querySelector(part);
+    if (fresh) document.querySelector(part)?.replaceWith(fresh);
+  }
 }
 
 function steer(job: string, verb: 'retry' | 'cancel'): void {
@@ -57,11 +69,12 @@ function send(files: { file: File; path: string }[]): void {
 }
 
 // Many files at once: by the button, or dropped anywhere on the page.
-const many = find<HTMLInputElement>('#many-files');
-many.addEventListener('change', () => {
-  send([...(many.files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
-  many.value = '';
-});
+for (const chooser of document.querySelectorAll<HTMLInputElement>('#many-files, #whole-folder')) {
+  chooser.addEventListener('change', () => {
+    send([...(chooser.files ?? [])].map((file) => ({ file, path: file.webkitRelativePath || file.name })));
+    chooser.value = '';
+  });
+}
 if (content.open) {
   let depth = 0;
   const hasFiles = (event: DragEvent) => event.dataTransfer?.types.includes('Files') ?? false;

@@ -30,7 +30,7 @@ const rows = ['S01', 'S02', 'S10'].flatMap((s) =>
   ['SAG T1', 'SAG T2 FS', 'SAG T2', 'AX T2'].flatMap((q) => ['Standard', 'Fast'].map((a) => row(s, q, a))),
 );
 const file = (path: string) => ({ path, name: path.split('/').pop() ?? '' });
-const one = (path: string) => suggest([file(path)], rows, [])[0]?.id ?? null;
+const one = (path: string) => suggest([file(path)], rows, [])[0]?.row.id ?? null;
 
 describe('suggestions', () => {
   it('reads the words of a name', () => {
@@ -59,14 +59,14 @@ describe('suggestions', () => {
         { subject: 'S02', sequence: 'AX T2', acquisition: 'Standard', path: 'S01_sag_t1_fast.h5' },
       ],
     });
-    expect(suggest([file('drop/b/raw.h5')], rows, manifest)[0]?.id).toBe('S02.SAG T1.Fast');
+    expect(suggest([file('drop/b/raw.h5')], rows, manifest)[0]?.row.id).toBe('S02.SAG T1.Fast');
     expect(suggest([file('raw.h5')], rows, manifest)[0]).toBeNull();
-    expect(suggest([file('S01_sag_t1_fast.h5')], rows, manifest)[0]?.id).toBe('S02.AX T2.Standard');
+    expect(suggest([file('S01_sag_t1_fast.h5')], rows, manifest)[0]?.row.id).toBe('S02.AX T2.Standard');
   });
 
   it('gives a place away once', () => {
     const two = suggest([file('a/S01 SAG T1 Fast.h5'), file('b/S01 SAG T1 Fast.h5')], rows, []);
-    expect(two.map((each) => each?.id ?? null)).toEqual(['S01.SAG T1.Fast', null]);
+    expect(two.map((each) => each?.row.id ?? null)).toEqual(['S01.SAG T1.Fast', null]);
   });
 
   it('takes no manifest that is none', () => {

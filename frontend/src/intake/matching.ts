@@ -84,17 +84,20 @@ function fromWords(file: NamedFile, rows: AcquisitionRow[]): AcquisitionRow | nu
   return only(best) ?? null;
 }
 
+/** A place for a file, and what speaks for it. */
+export interface Suggestion {
+  row: AcquisitionRow;
+  from: 'manifest' | 'name';
+}
+
 /** One suggestion (or none) a file, in the order of `files`; a place is suggested once. */
-export function suggest(
-  files: NamedFile[],
-  rows: AcquisitionRow[],
-  manifest: ManifestLine[],
-): (AcquisitionRow | null)[] {
+export function suggest(files: NamedFile[], rows: AcquisitionRow[], manifest: ManifestLine[]): (Suggestion | null)[] {
   const taken = new Set<string>();
   return files.map((file) => {
-    const row = fromManifest(file, rows, manifest) ?? fromWords(file, rows);
+    const listed = fromManifest(file, rows, manifest);
+    const row = listed ?? fromWords(file, rows);
     if (!row || taken.has(row.id)) return null;
     taken.add(row.id);
-    return row;
+    return { row, from: listed ? 'manifest' : 'name' };
   });
 }

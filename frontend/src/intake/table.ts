@@ -26,6 +26,8 @@ export class AcquisitionTable {
   private rows: AcquisitionRow[] = [];
   private open = true;
   private filter: Filter = 'all';
+  /** Rows whose upload grows though this page does not send it: another window does. */
+  private readonly growing = new Set<string>();
 
   constructor(
     private readonly body: HTMLTableSectionElement,
@@ -39,6 +41,12 @@ export class AcquisitionTable {
       this.elements.clear();
       this.drawn.clear();
       this.body.replaceChildren(...content.acquisitions.map((row) => this.place(row.id)));
+    }
+    const before = new Map(this.rows.map((row) => [row.id, row.upload]));
+    for (const { id, upload } of content.acquisitions) {
+      const known = before.get(id);
+      if (known && upload && known.address === upload.address && upload.offset > known.offset) this.growing.add(id);
+      else this.growing.delete(id);
     }
     this.rows = content.acquisitions;
     this.open = content.open;
@@ -72,7 +80,7 @@ export class AcquisitionTable {
 
   private draw(row: AcquisitionRow): void {
     const sending = this.uploads.of(row.id);
-    const state = JSON.stringify([row, this.open, sending && [sending.phase, sending.fault, sending.file.name]]);
+    const state = JSON.stringify([row, this.open, this.growing.has(row.id), sending && [sending.phase, sending.fault, sending.file.name]]);
     const tr = this.elements.get(row.id);
     if (!tr) return;
     const shown = this.shown(row, sending);
@@ -107,6 +115,11 @@ export class AcquisitionTable {
 
   private shown(row: AcquisitionRow, sending: Sending | undefined): Shown {
     if (!sending) {
+      if (row.upload && this.uploads.began(row.upload.address) && !this.growing.has(row.id)) {
+        // Begun here, and then the page was closed or reloaded: only the person can hand the file over again.
+        const note = `Choose ${row.upload.file_name} again: it goes on from here.`;
+        return { file: row.file, kind: 'wait', stage: 'upload stopped', fraction: row.fraction, time: '', note };
+      }
       return {
         file: row.file,
         kind: row.kind,
@@ -166,9 +179,10 @@ export class AcquisitionTable {
     if (sending && sending.phase !== 'sent') {
       if (sending.phase === 'sending' || sending.phase === 'waiting')
         made.push(button('Pause', 'Stop for now; it goes on from here', () => uploads.pause(row.id)));
-      else made.push(button('Go on', 'Go on from where it is', () => uploads.goOn(row.id)));
+      else if (!sending.final) made.push(button('Go on', 'Go on from where it is', () => uploads.goOn(row.id)));
       made.push(this.chooser(row, 'Other file'));
-      made.push(button('Cancel', 'Stop and remove what has arrived', () => void uploads.remove(row.id, row.upload?.address ?? null), 'small quiet'));
+      const [label, title] = sending.final ? ['Dismiss', 'I have read this'] : ['Cancel', 'Stop and remove what has arrived'];
+      made.push(button(label, title, () => void uploads.remove(row.id, row.upload?.address ?? null), 'small quiet'));
       return made;
     }
     if (row.upload) {

@@ -56,6 +56,9 @@ export interface SequenceGroup extends State {
 
 export interface PageContent {
   summary: string;
+  /** Where the study is in its life. */
+  state: string;
+  /** Whether it still takes files. */
   open: boolean;
   acquisitions: AcquisitionRow[];
   sequences: SequenceGroup[];

@@ -22,6 +22,8 @@ export interface Sending {
   sent: number;
   secondsLeft: number | null;
   fault: string;
+  /** Whether it is of no use to go on: the server does not take this file. */
+  final: boolean;
   upload: Upload;
 }
 
@@ -76,6 +78,17 @@ export class Uploads {
     });
   }
 
+  /** Whether this browser began the upload at `address` (and may have lost the file by a reload). */
+  began(address: string): boolean {
+    try {
+      return Object.keys(localStorage).some(
+        (key) => key.startsWith('tus::readerstudy|') && (localStorage.getItem(key) ?? '').includes(address),
+      );
+    } catch {
+      return false; // storage is switched off
+    }
+  }
+
   of(row: string): Sending | undefined {
     return this.all.get(row);
   }
@@ -97,6 +110,7 @@ export class Uploads {
       sent: same && row.upload ? row.upload.offset : 0,
       secondsLeft: null,
       fault: '',
+      final: false,
       upload: undefined as unknown as Upload,
     };
     sending.upload = this.tus(row, sending, known, same && row.upload ? row.upload.address : null);
@@ -146,7 +160,7 @@ export class Uploads {
   }
 
   private goOnAll(): void {
-    for (const sending of this.all.values()) if (sending.phase === 'failed') this.goOn(sending.row);
+    for (const sending of this.all.values()) if (sending.phase === 'failed' && !sending.final) this.goOn(sending.row);
   }
 
   private next(): void {
@@ -192,7 +206,7 @@ export class Uploads {
       onBeforeRequest: (request) => request.setHeader('X-CSRFToken', csrfToken()),
       onShouldRetry: (error) => {
         const status = error.originalResponse?.getStatus() ?? 0;
-        return status < 400 || status >= 500 ? status !== 507 : GOES_ON.includes(status);
+        return status < 400 || status >= 500 ? status !== NO_ROOM : GOES_ON.includes(status);
       },
       onProgress: (sent, whole) => {
         sending.sent = sent;
@@ -202,6 +216,7 @@ export class Uploads {
       onError: (error) => {
         sending.phase = 'failed';
         sending.fault = faultOf(error);
+        sending.final = isFinal(error);
         this.moved(row.id);
         this.next();
       },
@@ -213,6 +228,15 @@ export class Uploads {
       },
     });
   }
+}
+
+const LOGGED_OUT = 401;
+const NO_ROOM = 507;
+
+function isFinal(error: Error | DetailedError): boolean {
+  if (!('originalRequest' in error)) return true; // the file cannot be read
+  const status = error.originalResponse?.getStatus() ?? 0;
+  return status >= 400 && status < 500 && status !== LOGGED_OUT && !GOES_ON.includes(status);
 }
 
 function faultOf(error: Error | DetailedError): string {
@@ -228,6 +252,8 @@ class Pace {
 
   secondsLeft(sent: number, whole: number): number | null {
     const now = performance.now() / 1000;
+    const last = this.points.at(-1);
+    if (last && (now - last[0] > 5 || sent < last[1])) this.points = []; // paused, or set back to what the server has
     this.points = [...this.points.filter(([at]) => now - at < 15), [now, sent]];
     const first = this.points[0];
     if (!first || now - first[0] < 2 || sent <= first[1]) return null;

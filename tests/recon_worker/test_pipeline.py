@@ -21,6 +21,7 @@ from recon_worker.reconstruction.grid import common_grid
 from recon_worker.reconstruction.intensity import acquisition_gain, intensity_map, stored_scale
 from recon_worker.store import StorageFault, Store
 from recon_worker.stored_volume import load_volume, save_volume
+from tests.recon_worker.object_storage import object_storage
 from tests.recon_worker.orders import acquisition_order, files_below, finishing_order, storage
 from tests.recon_worker.support import Protocol, simulate, write_scan
 
@@ -286,3 +287,27 @@ def test_the_version_is_that_of_the_project():
 
     project = tomllib.loads((Path(pipeline.__file__).parent.parent / "pyproject.toml").read_text())
     assert project["project"]["version"] == VERSION
+
+
+@pytest.mark.acceptance
+def test_both_jobs_on_s3_give_the_same_bytes(store, acquired, finished, folder, tmp_path):
+    order, done = finished
+    with object_storage() as url:
+        remote = Store(url)
+        for name in ("standard", "fast"):
+            (tmp_path / name).write_bytes((folder / "raw" / name).read_bytes())
+            remote.put(tmp_path / name, f"raw/{name}")
+            payload = acquired[name]
+            again = run_acquisition_job(
+                {
+                    "version": 1,
+                    "raw": payload["lineage"]["inputs"][0],
+                    "output": payload["volumes"][0]["path"].removesuffix("/reconstructed.npz"),
+                    "noise_reduction": [],
+                },
+                store=remote,
+                report=lambda *_: None,
+            )
+            assert again["volumes"] == payload["volumes"]
+        assert run_finishing_job(order, store=remote, report=lambda *_: None)["series"] == done["series"]
+        assert remote.sha256(done["series"][0]["files"][0]["path"]) == done["series"][0]["files"][0]["sha256"]

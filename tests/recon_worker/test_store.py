@@ -5,16 +5,14 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 from pathlib import Path
 
 import pytest
 
 from recon_worker.store import SCRATCH, StorageFault, Store
+from tests.recon_worker.object_storage import object_storage
 
 HOLDS_SCRATCH = """
 import sys, time
@@ -136,36 +134,6 @@ def test_another_kind_of_url_is_refused():
 
 
 @pytest.mark.acceptance
-def test_the_same_on_s3(tmp_path, monkeypatch):
-    import boto3
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        address = f"http://127.0.0.1:{port}"
-        for name, value in {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ACCESS_KEY_ID": "test",
-            "AWS_SECRET_ACCESS_KEY": "test",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-        }.items():
-            monkeypatch.setenv(name, value)
-        for _ in range(100):
-            try:
-                urllib.request.build_opener(urllib.request.ProxyHandler({})).open(address, timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.2)
-        boto3.client("s3").create_bucket(Bucket="study")
-        check_round_trip(Store("s3://study/prefix"), tmp_path)
-    finally:
-        server.kill()
-        server.wait()
+def test_the_same_on_s3(tmp_path):
+    with object_storage() as url:
+        check_round_trip(Store(url), tmp_path)

@@ -1,10 +1,16 @@
 """What the key says, for those who may know; and how far a release is."""
 
 from dataclasses import dataclass
+from datetime import timedelta
+
+from django.utils import timezone
 
 from readerstudy.blinding.models import Release, ReleasePreparation, Seal, Unblinding
 from readerstudy.faults import Refusal
 from readerstudy.studies.models import Arm, Sequence, Study, Subject
+
+STANDS_STILL_AFTER = timedelta(minutes=10)
+"""A release that has not moved for so long was interrupted (its worker was stopped)."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,11 @@ def release_of(study: Study) -> Release | None:
 def preparation_of(study: Study) -> ReleasePreparation | None:
     """The release under way or refused, if there is one."""
     return ReleasePreparation.objects.filter(study=study).first()
+
+
+def is_under_way(preparation: ReleasePreparation) -> bool:
+    """Whether a release is at work: not refused, and it moved lately. One that stands still may be begun again."""
+    return not preparation.problems and timezone.now() - preparation.moved_at < STANDS_STILL_AFTER
 
 
 def unblinding_of(study: Study) -> Unblinding | None:

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from celery import current_app
 from django.db import transaction
+from django.utils import timezone
 
 from readerstudy import storage
 from readerstudy.accounts.models import User
@@ -83,7 +84,11 @@ def release(*, study: Study, actor: User) -> Release:
     tokens = {str(one.pk): preparation.tokens.get(str(one.pk)) or new_token() for one in series}
     preparation.tokens, preparation.total, preparation.problems = tokens, len(series), []
     preparation.save()
-    _copy_frames(series, tokens, lambda done: ReleasePreparation.objects.filter(pk=preparation.pk).update(done=done))
+
+    def copied(done: int) -> None:
+        ReleasePreparation.objects.filter(pk=preparation.pk).update(done=done, moved_at=timezone.now())
+
+    _copy_frames(series, tokens, copied)
     return _seal(study, actor, series, tokens, results)
 
 

@@ -43,7 +43,7 @@ def release(request: HttpRequest, study_id: UUID) -> HttpResponse:
             "thorough": [sentence for _, sentence, _ in checks.THOROUGH] if preparing else [],
             "ready": study.state == Study.State.PREPARING and all(check.passed for check in results),
             "preparation": preparation,
-            "under_way": preparation is not None and not preparation.problems,
+            "under_way": preparation is not None and selectors.is_under_way(preparation),
             "made": selectors.release_of(study),
             "refusal": refusal,
         },

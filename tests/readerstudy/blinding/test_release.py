@@ -1,9 +1,12 @@
 """Checks before the release; the release itself, whole or not at all."""
 
 import json
+import re
+from datetime import timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from readerstudy import storage
 from readerstudy.audit.models import Event
@@ -214,7 +217,7 @@ def test_what_is_wrong_is_said_and_nothing_is_released(prepared, spoil, says):
     spoil(prepared)
     prepared.study.refresh_from_db()
     problems = services.release_problems(prepared.study)
-    assert any(__import__("re").search(says, problem) for problem in problems), problems
+    assert any(re.search(says, problem) for problem in problems), problems
     with pytest.raises(Refusal):
         services.release(study=prepared.study, actor=prepared.coordinator)
     assert released_nothing(prepared)
@@ -321,6 +324,15 @@ def test_release_page_says_why_the_files_stopped_it():
     shown = client.post(url, follow=True).content.decode()
     assert "dicom/0001.dcm differs between the arms" in shown
     assert "Nothing has been handed to readers" in shown
+
+
+def test_an_interrupted_release_can_be_begun_again_from_the_page(prepared):
+    ReleasePreparation.objects.create(study=prepared.study, by=prepared.coordinator, done=3, total=8)
+    client, url = page(prepared, prepared.coordinator)
+    assert "3 of 8 series are checked and copied" in client.get(url).content.decode()
+    ReleasePreparation.objects.update(moved_at=timezone.now() - timedelta(minutes=11))
+    shown = client.get(url).content.decode()
+    assert "interrupted after 3 of 8 series" in shown and "Release to readers" in shown
 
 
 def test_a_study_name_that_says_an_arm_is_remarked_but_does_not_stand_against_the_release(db):

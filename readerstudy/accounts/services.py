@@ -73,3 +73,16 @@ def change_own_password(*, user: User, current: str, new: str) -> User:
     held.must_change_password = False
     held.save(update_fields=["password", "must_change_password"])
     return held
+
+
+@transaction.atomic
+def give_one_time_password(*, username: str) -> str:
+    """A new one-time password for somebody who cannot log in any more; for whoever runs the server. Returns it."""
+    user = User.objects.select_for_update().filter(username__iexact=username.strip()).first()
+    if user is None:
+        raise Refusal(f"Nobody has the login name “{username.strip()}”.", "Check the spelling.")
+    password = one_time_password()
+    user.set_password(password)
+    user.must_change_password = True
+    user.save(update_fields=["password", "must_change_password"])
+    return password

@@ -4,7 +4,7 @@ import re
 from io import StringIO
 
 import pytest
-from django.core.management import call_command
+from django.core.management import CommandError, call_command
 from django.test import Client
 
 from readerstudy.accounts.models import User
@@ -97,26 +97,18 @@ def test_nothing_is_shown_in_a_frame_and_scripts_come_from_here_alone():
     assert headers["X-Frame-Options"] == "DENY"
 
 
-def command(*arguments: str) -> tuple[int, str, str]:
-    out, err = StringIO(), StringIO()
-    try:
-        call_command("create_login", *arguments, stdout=out, stderr=err)
-    except SystemExit as stop:
-        return int(str(stop.code)), out.getvalue(), err.getvalue()
-    return 0, out.getvalue(), err.getvalue()
-
-
 def test_whoever_runs_the_server_makes_the_first_login_and_helps_with_a_lost_password():
-    code, out, _ = command("c.reyes", "--name", "Carla Reyes", "--may-create-studies")
+    out = StringIO()
+    call_command("create_person", "c.reyes", "--display-name", "Carla Reyes", "--may-create-studies", stdout=out)
     user = User.objects.get(username="c.reyes")
-    assert code == 0
     assert (str(user), user.may_create_studies, user.must_change_password) == ("Carla Reyes", True, True)
-    assert user.check_password(out.split()[-1])
-    code, out, _ = command("c.reyes", "--new-password")
+    assert user.check_password(out.getvalue().split()[-1])
+    out = StringIO()
+    call_command("new_password", "c.reyes", stdout=out)
     user.refresh_from_db()
-    assert code == 0
-    assert user.check_password(out.split()[-1])
-    assert command("c.reyes") == (1, "", "The login name c.reyes is taken. Choose another one.\n")
-    assert command("nobody", "--new-password") == (
-        1, "", "Nobody has the login name “nobody”. Check the spelling.\n",
-    )  # fmt: skip
+    assert user.check_password(out.getvalue().split()[-1])
+    with pytest.raises(CommandError, match="c.reyes is taken"):
+        call_command("create_person", "c.reyes")
+    with pytest.raises(CommandError, match="Nobody has the login name “nobody”") as refusal:
+        call_command("new_password", "nobody")
+    assert refusal.value.returncode == 1

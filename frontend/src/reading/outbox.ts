@@ -154,6 +154,15 @@ export class Outbox {
   }
 }
 
+/** The browser's storage; null where its settings forbid it: memory alone, and leaving the page warns. */
+export function browserStore(): Store | null {
+  try {
+    return localStorage;
+  } catch {
+    return null;
+  }
+}
+
 function parseEntry(text: string | null): Entry | null {
   if (!text) return null;
   try {

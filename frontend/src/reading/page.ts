@@ -1,21 +1,22 @@
 /** The reading page: joins viewer, form, list and outbox. It loads once and never reloads between series. */
-import { LoginEnded, ReadingApi, Refused } from './api.ts';
+import { LoginEnded, Refused, type ReadingApi } from './api.ts';
 import { askCannotGrade, askComment, askReason, dialogOpen, showHelp } from './dialogs.ts';
+import { noteDisplay } from './display.ts';
 import { doneScreen } from './done.ts';
 import { Form } from './form.ts';
 import * as grading from './grading.ts';
 import { keyHit, type KeyHit } from './keys.ts';
 import { ReadingList } from './list.ts';
-import { Outbox, pauseAfter, type Answered, type Entry, type SaveState } from './outbox.ts';
+import { Outbox, browserStore, pauseAfter, type Answered, type Entry, type SaveState } from './outbox.ts';
 import { Pace } from './pace.ts';
-import type { Answer, PresentationDescription, StudyDescription } from './types.ts';
+import { Readings, type Reading } from './readings.ts';
+import type { Answer, StudyDescription } from './types.ts';
 import { View } from './view.ts';
 import { CornerstoneViewer } from './viewer/cornerstone.ts';
 import { FrameStore } from './viewer/frames.ts';
 import { listenToPointer } from './viewer/pointer.ts';
 import type { Viewer } from './viewer/viewer.ts';
 
-const SERIES_AHEAD = 2;
 const SLICES_A_PAGE = 5;
 const ZOOM_A_KEY = 1.2;
 
@@ -23,13 +24,6 @@ export interface Addresses {
   readonly api: string;
   readonly start: string;
   readonly login: string;
-}
-
-interface Reading {
-  readonly description: PresentationDescription;
-  grades: grading.Grading;
-  comment: string;
-  shownAt: number;
 }
 
 export class ReadingPage {
@@ -41,8 +35,7 @@ export class ReadingPage {
   private readonly list: ReadingList;
   private readonly outbox: Outbox;
   private readonly pace: Pace;
-  private readonly readings = new Map<string, Reading>();
-  private readonly asked = new Map<string, Promise<Reading | null>>();
+  private readonly readings: Readings;
   private current: Reading | null = null;
   private opening = 0;
   private lastReason = '';
@@ -75,6 +68,7 @@ export class ReadingPage {
       onFrame: (token) => this.frameArrived(token),
       onTrouble: (error, failures) => this.framesTrouble(error, failures),
     });
+    this.readings = new Readings(api, study.criteria, this.list, this.outbox, this.frames);
     root.replaceChildren(this.view.root, this.form.root);
     const viewer = new CornerstoneViewer(this.view.canvasHost, this.view.cover, this.frames);
     this.viewer = viewer;
@@ -93,7 +87,7 @@ export class ReadingPage {
     for (const { token } of this.list.places) {
       if (this.outbox.entriesOf(token).some((entry) => entry.kind === 'sign-off')) this.list.markSignedOff(token);
     }
-    void this.noteDisplay();
+    void noteDisplay(this.api, this.viewer.facts);
     const open = this.list.open();
     if (open) void this.open(open.token);
     else this.finish();
@@ -112,7 +106,7 @@ export class ReadingPage {
     const reading = await this.read(token, opening);
     if (!reading || opening !== this.opening) return;
     this.view.start(reading.description);
-    this.keepFrames(reading);
+    this.readings.keepFrames(reading);
     this.view.loaded((slice) => this.frames.frame(token, slice) !== undefined);
     try {
       await this.viewer.show(reading.description);
@@ -129,14 +123,14 @@ export class ReadingPage {
     this.form.say(reading.grades.signedOff ? 'This series is signed off. A correction asks for a short reason.' : '');
     this.draw();
     if (!reading.grades.signedOff) this.outbox.add(token, 'open', {});
-    void this.prefetch(reading);
+    this.prefetch(reading);
   }
 
   /** The description of a series, from memory or the server; tries again until the network and the login are back. */
   private async read(token: string, opening: number): Promise<Reading | null> {
     for (let failures = 1; ; failures++) {
       try {
-        return await this.describe(token);
+        return await this.readings.get(token);
       } catch (error) {
         if (opening !== this.opening) return null;
         if (error instanceof Refused) {
@@ -150,46 +144,8 @@ export class ReadingPage {
     }
   }
 
-  private async describe(token: string): Promise<Reading> {
-    const known = this.readings.get(token);
-    if (known) return known;
-    const description = await this.api.presentation(token);
-    const answers: Record<string, Answer> = { ...description.grades };
-    let comment = description.comment;
-    for (const entry of this.outbox.entriesOf(token)) {
-      if (entry.kind === 'grades') {
-        const { criterion, value, cannot_grade } = entry.body as unknown as Answer & { criterion: string };
-        answers[criterion] = { value, cannot_grade };
-      }
-      if (entry.kind === 'comment') comment = String(entry.body['text']);
-    }
-    const grades = grading.startGrading(this.study.criteria, answers, this.list.isSignedOff(token));
-    const reading: Reading = { description, grades, comment, shownAt: 0 };
-    this.readings.set(token, reading);
-    return reading;
-  }
-
-  /** Load the next series while this one is read. What the server does not give yet is asked for at the next sign-off. */
-  private async prefetch(reading: Reading): Promise<void> {
-    const { token } = reading.description;
-    for (const place of this.list.ahead(token, SERIES_AHEAD)) {
-      let asked = this.asked.get(place.token);
-      if (!asked) {
-        asked = this.describe(place.token).catch(() => null);
-        this.asked.set(place.token, asked);
-      }
-      const known = await asked;
-      this.asked.delete(place.token);
-      if (this.current !== reading) return;
-      if (!known) return;
-      this.keepFrames(reading);
-    }
-  }
-
-  private keepFrames(reading: Reading): void {
-    const { token } = reading.description;
-    const ahead = this.list.ahead(token, SERIES_AHEAD).flatMap((place) => this.readings.get(place.token) ?? []);
-    this.frames.keep([reading, ...ahead].map((kept) => kept.description));
+  private prefetch(reading: Reading): void {
+    void this.readings.prefetch(reading, () => this.current === reading);
   }
 
   private frameArrived(token: string): void {
@@ -327,7 +283,7 @@ export class ReadingPage {
     const answered = await this.api.send(entry);
     if (answered.kind === 'kept' && entry.kind === 'sign-off' && this.current) {
       this.frames.retry();
-      void this.prefetch(this.current);
+      this.prefetch(this.current);
     }
     return answered;
   }
@@ -346,7 +302,7 @@ export class ReadingPage {
   /** The server does not take what was said: tell so, and show again what it has. */
   private refused(entry: Entry, message: string): void {
     if (entry.kind === 'open') return;
-    this.readings.delete(entry.token);
+    this.readings.forget(entry.token);
     if (entry.kind === 'sign-off') this.list.markSignedOff(entry.token, false);
     const place = this.list.place(entry.token);
     const says = `Series ${place?.position ?? ''} was not saved: ${message}`;
@@ -368,26 +324,6 @@ export class ReadingPage {
   private retry(): void {
     this.outbox.retry();
     this.frames.retry();
-  }
-
-  private async noteDisplay(): Promise<void> {
-    const display = {
-      ...this.viewer.facts,
-      device_pixel_ratio: devicePixelRatio,
-      viewport: [innerWidth, innerHeight],
-      screen: [screen.width, screen.height],
-      colour_depth: screen.colorDepth,
-      browser: navigator.userAgent,
-    };
-    for (let failures = 1; failures < 6; failures++) {
-      try {
-        await this.api.session(display);
-        return;
-      } catch (error) {
-        if (error instanceof Refused) return;
-        await new Promise((done) => setTimeout(done, pauseAfter(failures)));
-      }
-    }
   }
 
   // --- keys and drawing ---------------------------------------------------------------------------------------------
@@ -451,12 +387,4 @@ function openingTrouble(error: unknown): string {
   return error instanceof LoginEnded
     ? 'Your session has ended. Log in again in another tab; this page then goes on.'
     : 'The images cannot be loaded at the moment. Trying again ...';
-}
-
-function browserStore(): Storage | null {
-  try {
-    return localStorage;
-  } catch {
-    return null; // forbidden by the browser's settings: memory alone, and leaving warns
-  }
 }

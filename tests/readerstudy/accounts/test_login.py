@@ -107,7 +107,7 @@ def test_whoever_runs_the_server_makes_the_first_login_and_helps_with_a_lost_pas
     call_command("new_password", "c.reyes", stdout=out)
     user.refresh_from_db()
     assert user.check_password(out.getvalue().split()[-1])
-    with pytest.raises(CommandError, match="c.reyes is taken"):
+    with pytest.raises(CommandError, match=r"c\.reyes is taken"):
         call_command("create_person", "c.reyes")
     with pytest.raises(CommandError, match="Nobody has the login name “nobody”") as refusal:
         call_command("new_password", "nobody")

@@ -38,6 +38,8 @@ class Page:
         jobs = list(Job.objects.filter(study=study).defer("work_order", "lineage").order_by("queued_at"))
         self.jobs = {job.raw_file_id: job for job in jobs if job.raw_file_id}
         self.finishing = {(job.subject_id, job.sequence_id): job for job in jobs if job.kind == Job.Kind.FINISHING}
+        adopted = Job.objects.filter(study=study, kind=Job.Kind.FINISHING, lineage__has_key="adopted_from")
+        self.adopted = set(adopted.values_list("subject_id", "sequence_id"))
         taken = {
             kind: [
                 s
@@ -84,6 +86,8 @@ class Page:
             "note": "",
             **_state("wait", "no file yet"),
         }
+        if raw_file is None and (subject.id, sequence.id) in self.adopted:
+            row.update(_state("done", "taken over from another study", fraction=1.0))
         if raw_file is not None:
             row.update(self._job_state(self.jobs.get(raw_file.id), done="reconstructed"))
         if upload is not None:

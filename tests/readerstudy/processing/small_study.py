@@ -2,13 +2,13 @@
 
 import hashlib
 import json
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
-from django.conf import settings
-
+from readerstudy import storage
 from readerstudy.accounts.models import User
 from readerstudy.celery import app
 from readerstudy.intake import services as intake
@@ -107,14 +107,16 @@ def messages(queue: str) -> list[dict[str, Any]]:
 
 def stored(path: str, content: bytes) -> dict[str, Any]:
     """Put bytes into storage as the worker would; their path, hash and size."""
-    target = Path(settings.STORAGE_URL.removeprefix("file://")) / path
-    target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_bytes(content)
+    with tempfile.NamedTemporaryFile() as local:
+        local.write(content)
+        local.flush()
+        storage.put(local.name, path)
     return {"path": path, "sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
 
 
 def is_stored(path: str) -> bool:
-    return (Path(settings.STORAGE_URL.removeprefix("file://")) / path).exists()
+    system, root = storage.file_system()
+    return bool(system.exists(f"{root}/{path}"))
 
 
 STARTED = {"host": "recon-1", "process": 12, "versions": {"recon_worker": "0.1.0"}}

@@ -236,7 +236,7 @@ def _fault_of(upload: Upload, size: int, sha256: str) -> Refusal | None:
 @transaction.atomic
 def _record_accepted(*, upload_id: UUID, size: int, sha256: str, fault: Refusal | None) -> RawFile | None:
     upload = (
-        Upload.objects.select_for_update()
+        Upload.objects.select_for_update(of=("self",))
         .select_related("study", "subject", "sequence", "acquisition", "uploader")
         .filter(id=upload_id, state=Upload.State.CHECKING)
         .first()
@@ -265,7 +265,7 @@ def _record_accepted(*, upload_id: UUID, size: int, sha256: str, fault: Refusal 
 
 
 def _insert_raw_file(upload: Upload, *, size: int, sha256: str) -> RawFile:
-    study = Study.objects.select_for_update().get(id=upload.study_id)
+    study = Study.objects.select_for_update(no_key=True).get(id=upload.study_id)
     if study.state not in RECEIVING_STATES:
         raise IntegrityError("the study is closed")
     replaced = RawFile.objects.filter(

@@ -3,11 +3,12 @@
 from uuid import UUID
 
 from celery import shared_task
+from django.db import OperationalError
 
 from readerstudy.intake import services
 
 
-@shared_task(name="intake.accept")
+@shared_task(name="intake.accept", autoretry_for=(OperationalError,), retry_backoff=True, max_retries=6)
 def accept(*, upload: str) -> None:
     """Check a whole upload and store it, or refuse it in words."""
     services.accept(upload_id=UUID(upload))

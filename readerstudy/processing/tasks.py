@@ -4,17 +4,21 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from django.db import OperationalError
 
 from readerstudy.processing import services
 
+AGAIN = {"autoretry_for": (OperationalError,), "retry_backoff": True, "max_retries": 6}
+"""A database that is busy, restarts, or broke a tie between two transactions."""
 
-@shared_task(name="processing.start")
+
+@shared_task(name="processing.start", **AGAIN)
 def start(*, raw_file: str) -> None:
     """A raw file has come in."""
     services.start_acquisition_job(raw_file_id=UUID(raw_file))
 
 
-@shared_task(name="processing.record")
+@shared_task(name="processing.record", **AGAIN)
 def record(*, job: str, attempt: int, event: str, payload: dict[str, Any]) -> None:
     """A recon worker says something about a job."""
     services.record(job_id=UUID(job), attempt=attempt, event=event, payload=payload)

@@ -28,7 +28,7 @@ def start_acquisition_job(*, raw_file_id: UUID) -> Job | None:
     raw_file = RawFile.objects.select_related("study", "subject").filter(id=raw_file_id, is_current=True).first()
     if raw_file is None or not is_open(raw_file.study):
         return None
-    Subject.objects.select_for_update().get(id=raw_file.subject_id)
+    Subject.objects.select_for_update(no_key=True).get(id=raw_file.subject_id)
     there = Job.objects.filter(raw_file=raw_file).order_by("-queued_at").first()
     if there is not None:
         return there
@@ -55,7 +55,7 @@ def start_finishing_job(*, subject: Subject, sequence: Sequence) -> Job | None:
 
     There is one at a time: called again it returns the job that is there.
     """
-    Subject.objects.select_for_update().get(id=subject.id)
+    Subject.objects.select_for_update(no_key=True).get(id=subject.id)
     there = Job.objects.filter(
         kind=Job.Kind.FINISHING, subject=subject, sequence=sequence, status__in=[*LIVE, Job.Status.DONE]
     ).first()
@@ -127,9 +127,13 @@ def retry(*, job_id: UUID, actor: User) -> Job:
 
 
 def lock(job_id: UUID) -> Job:
-    """The job, with its subject's row and its own locked in this order, so that two jobs of a subject meet in line."""
+    """The job, with its subject's row and its own locked in this order, so that two jobs of a subject meet in line.
+
+    The subject is locked without its key: rows that point to it may be inserted meanwhile, or two transactions could
+    wait for each other.
+    """
     subject_id = Job.objects.values_list("subject_id", flat=True).get(id=job_id)
-    Subject.objects.select_for_update().get(id=subject_id)
+    Subject.objects.select_for_update(no_key=True).get(id=subject_id)
     return Job.objects.select_for_update().get(id=job_id)
 
 

@@ -46,7 +46,7 @@ class Subject:
         """Layers of tissue of a slice, the later covering the earlier."""
         spine, texture = self.spine, self.texture
         yield from trunk_layers(plane, spine, self.torso, texture)
-        yield from iliac_layers(plane, spine, texture)
+        yield from iliac_layers(plane, spine, self.torso, texture)
         yield from organ_layers(plane, spine, self.torso, texture)
         yield from midline_layers(plane, spine, texture)
         for body in spine.bodies:
@@ -77,6 +77,6 @@ def draw_subject(seed: int, number: int) -> Subject:
         canal=draw_canal(rng, spine),
         torso=draw_torso(rng, spine),
         texture=Texture(rng),
-        marrow_fat=float(rng.uniform(0.38, 0.54)),
+        marrow_fat=float(rng.uniform(0.33, 0.5)),
         modic=modic,
     )

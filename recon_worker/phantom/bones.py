@@ -105,7 +105,7 @@ def disc_layers(plane: PlaneGrid, disc: Disc, texture: Texture) -> Iterator[Laye
     grain = 1 + np.float32(0.04) * texture.at(points, (4.5, 4.5, 1.6), shift=11.0)
     inner = occupancy(np.maximum(distance + np.float32(1.6), plates + np.float32(0.9)), 1.6)
     # Lamellae: darker towards the rim, front and back.
-    yield Layer("annulus", window, inner, grain * (np.float32(1.0) - np.float32(0.25) * smooth_step(distance, -2.5, 3.0)))
+    yield Layer("annulus", window, inner, grain * (1 - 0.25 * smooth_step(distance, -2.5, 3.0)))
     core = ellipse(u, v + np.float32(-1.0), disc.half_width * 0.66, disc.half_depth * 0.62, 2.5)
     soft = 1 - smooth_step(core, -1.0, 6.5)
     between = occupancy(plates + np.float32(1.3), 1.4)
@@ -120,8 +120,8 @@ def disc_layers(plane: PlaneGrid, disc: Disc, texture: Texture) -> Iterator[Laye
         yield Layer("joint fluid", window, occupancy(fissure, max(edge, 0.8)) * np.float32(0.6))
 
 
-def arch_distance(body: Body, points: Coordinates, size: float) -> tuple[Array, Array]:
-    """Distances to the arch (pedicles, laminae, joint processes, transverse and spinous process) and to its thick parts."""
+def arch_distance(body: Body, points: Coordinates, size: float) -> Array:
+    """Distance to the arch: pedicles, laminae, joint processes, transverse and spinous process."""
     u, v, w = body.frame.local(points)
     v = v - np.float32(body.back_mm)
     s = size
@@ -131,11 +131,13 @@ def arch_distance(body: Body, points: Coordinates, size: float) -> tuple[Array, 
     pedicle_u = body.half_width * 0.66
     drop = 8.0 if thoracic else 0.0
     pedicle = capsule(side, (pedicle_u, -4 * s, 6 * s), (pedicle_u - 0.5, 11 * s, 5 * s), 4.2 * s, (1.0, 1.0, 1.65))
-    lamina = capsule(
-        side, (pedicle_u - 1.5, 15 * s, 0.0), (2.0, 22 * s, -7 * s), 2.9 * s, (1.0, 1.0, 3.6)
+    lamina = capsule(side, (pedicle_u - 1.5, 15 * s, 0.0), (2.0, 22 * s, -7 * s), 2.9 * s, (1.0, 1.0, 3.6))
+    upper_joint = capsule(
+        side, (pedicle_u + 1, 12 * s, 5 * s), (pedicle_u + 3.0, 12.5 * s, 15 * s), 4.4 * s, (1.25, 0.9, 1.0)
     )
-    upper_joint = capsule(side, (pedicle_u + 1, 12 * s, 5 * s), (pedicle_u + 3.0, 12.5 * s, 15 * s), 4.4 * s, (1.25, 0.9, 1.0))
-    lower_joint = capsule(side, (pedicle_u - 2, 18 * s, -4 * s), (pedicle_u - 0.5, 20.5 * s, -19 * s), 4.9 * s, (1.2, 0.95, 1.0))
+    lower_joint = capsule(
+        side, (pedicle_u - 2, 18 * s, -4 * s), (pedicle_u - 0.5, 20.5 * s, -19 * s), 4.9 * s, (1.2, 0.95, 1.0)
+    )
     transverse = capsule(
         side, (pedicle_u + 1, 9 * s, 4 * s), (body.half_width * 1.75, 13 * s, 5 * s), 3.0 * s, (1.0, 1.0, 1.7)
     )
@@ -154,7 +156,7 @@ def arch_distance(body: Body, points: Coordinates, size: float) -> tuple[Array, 
     )
     thick = np.minimum(np.minimum(pedicle, spinous), np.minimum(flare, lower_joint))
     thin = np.minimum(np.minimum(lamina, transverse), upper_joint)
-    return np.asarray(np.minimum(thick, thin), dtype=np.float32), np.asarray(thick, dtype=np.float32)
+    return np.asarray(np.minimum(thick, thin), dtype=np.float32)
 
 
 def arch_layers(plane: PlaneGrid, body: Body, size: float, texture: Texture, body_fat: float) -> Iterator[Layer]:
@@ -168,11 +170,9 @@ def arch_layers(plane: PlaneGrid, body: Body, size: float, texture: Texture, bod
     u, v, w = body.frame.local(points)
     v = v - np.float32(body.back_mm)
     left = np.abs(u)
-    flavum = capsule(
-        (left, v, w), (3.0, 17.5 * size, -14 * size), (9.5, 13.5 * size, -20 * size), 1.7, (1.2, 1.0, 4.0)
-    )
+    flavum = capsule((left, v, w), (3.0, 17.5 * size, -14 * size), (9.5, 13.5 * size, -20 * size), 1.7, (1.2, 1.0, 4.0))
     yield Layer("ligament", window, occupancy(flavum, edge) * np.float32(0.85))
-    surface, _ = arch_distance(body, points, size)
+    surface = arch_distance(body, points, size)
     if float(surface.min()) < edge:
         yield Layer("cortical bone", window, occupancy(surface, edge))
         density, fat = marrow_texture(points, texture, body_fat + 0.08)
@@ -218,7 +218,9 @@ def sacrum_layers(plane: PlaneGrid, spine: Spine, body: Body, texture: Texture, 
         (body.half_width * 0.8, back + 8, -body.height / 2),
         4.0 * size,
     )
-    surface = np.minimum(np.maximum(wing, -opening), np.minimum(lamina, crest))
+    surface = np.minimum(lamina, crest)
+    if body.name in ("S1", "S2", "S3"):
+        surface = np.minimum(surface, np.maximum(wing, -opening))
     if float(surface.min()) > edge:
         return
     yield Layer("cortical bone", window, occupancy(surface, edge))

@@ -80,7 +80,7 @@ def canal_layers(plane: PlaneGrid, spine: Spine, canal: Canal, texture: Texture)
     edge = plane.edge_mm
     slope = spine.curve.at("slope", z)
     p = x - spine.curve.at("x", z)
-    q = (y - spine.curve.at("y", z)) * slope
+    q = (y - spine.curve.at("canal", z)) * slope
     gap, half_depth, half_width = (
         np.interp(z, canal.z, values).astype(np.float32) for values in (canal.gap, canal.half_depth, canal.half_width)
     )

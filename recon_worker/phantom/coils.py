@@ -78,7 +78,9 @@ class CoilArray:
         return np.asarray(np.matmul(np.matmul(axes[0], lattice), axes[1].T), dtype=np.complex64)
 
 
-def combined_sensitivity(sensitivities: npt.NDArray[np.complexfloating], covariance: Vector) -> npt.NDArray[np.float32]:
+def combined_sensitivity(
+    sensitivities: npt.NDArray[np.complexfloating], covariance: npt.NDArray[np.complex128]
+) -> npt.NDArray[np.float32]:
     """Signal-to-noise ratio of the best combination per unit signal and noise: sqrt(S^H Psi^-1 S) (Roemer 1990)."""
     whitening = np.linalg.inv(np.linalg.cholesky(covariance))
     flat = sensitivities.reshape(len(sensitivities), -1)
@@ -86,9 +88,7 @@ def combined_sensitivity(sensitivities: npt.NDArray[np.complexfloating], covaria
     return np.asarray(np.sqrt((np.abs(white) ** 2).sum(axis=0)), dtype=np.float32).reshape(sensitivities.shape[1:])
 
 
-def draw_coils(
-    rng: np.random.Generator, *, coils: tuple[int, int], back_y: float, reference_mm: Vector
-) -> CoilArray:
+def draw_coils(rng: np.random.Generator, *, coils: tuple[int, int], back_y: float, reference_mm: Vector) -> CoilArray:
     """An array of `(rows, columns)` loops behind a back at `back_y`; sensitivity is 1 at `reference_mm`."""
     rows, columns = coils
     z = (np.arange(rows) - (rows - 1) / 2) * (_SPAN_MM[0] / rows)
@@ -117,9 +117,9 @@ def draw_coils(
 def draw_noise(
     rng: np.random.Generator, covariance: npt.NDArray[np.complex128], sigma: float, samples: int
 ) -> ComplexArray:
-    """`[coil, sample]` complex Gaussian noise: `sigma`² `covariance` is the covariance of each, real or imaginary, part.
+    """`[coil, sample]` complex Gaussian noise with E[n n^H] = 2 `sigma`² `covariance`.
 
-    That is E[n n^H] = 2 sigma² covariance for the complex samples.
+    A coil with covariance 1 has the standard deviation `sigma` in its real and in its imaginary part.
     """
     factor = (np.linalg.cholesky(covariance) * sigma).astype(np.complex64)
     white = rng.standard_normal((len(covariance), samples, 2), dtype=np.float32).view(np.complex64)[..., 0]

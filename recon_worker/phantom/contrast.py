@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon_worker.phantom.shapes import Array, Window
+from recon_worker.phantom.shapes import Array, Numbers, Window
 
 
 @dataclass(frozen=True)
@@ -34,18 +34,18 @@ TISSUES: dict[str, Tissue] = {
     "air": Tissue(0.0, 0.0, 1000, 50),
     "skin": Tissue(0.55, 0.0, 900, 35),
     "fat": Tissue(0.95, 0.96, 900, 40),
-    "muscle": Tissue(0.80, 0.02, 1400, 35),
+    "muscle": Tissue(0.80, 0.02, 1400, 37),
     "fascia": Tissue(0.25, 0.0, 900, 15),
     "ligament": Tissue(0.22, 0.0, 900, 14),
     "interspinous": Tissue(0.60, 0.45, 900, 40),
     "cortical bone": Tissue(0.04, 0.0, 900, 5),
-    "marrow": Tissue(0.84, 0.46, 1050, 62),
+    "marrow": Tissue(0.86, 0.42, 1050, 72),
     "vein": Tissue(0.92, 0.05, 1600, 130),
     "nucleus": Tissue(0.92, 0.0, 1300, 120),
     "degenerate nucleus": Tissue(0.72, 0.0, 1000, 48),
     "annulus": Tissue(0.55, 0.0, 900, 36),
     "cartilage": Tissue(0.45, 0.0, 1000, 24),
-    "csf": Tissue(1.0, 0.0, 4000, 1500),
+    "csf": Tissue(0.92, 0.0, 4000, 1500),
     "cord": Tissue(0.76, 0.0, 950, 78),
     "nerve": Tissue(0.74, 0.02, 1000, 75),
     "joint fluid": Tissue(0.9, 0.0, 3000, 400),
@@ -80,8 +80,8 @@ class Layer:
     tissue: str
     window: Window
     occupancy: Array
-    density: Array | float = 1.0
-    fat: Array | float | None = None
+    density: Numbers = 1.0
+    fat: Numbers | None = None
 
 
 @dataclass(frozen=True)

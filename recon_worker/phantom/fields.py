@@ -56,18 +56,18 @@ class Fields:
         """Share of the fat signal that is left; suppression fails towards the ends and the skin of the back."""
         if not scan.fat_suppressed:
             return 1.0
-        x, y, z = points
+        _, y, z = points
         far = np.abs(z - np.float32(self.centre_mm[2]) - np.float32(4.0))
         ends = smooth_step(far + np.float32(0.18) * (y - np.float32(self.centre_mm[1])), 148.0, 60.0)
         skin = np.exp(-np.maximum(np.float32(subject.torso.back_y) - y, 0) / np.float32(7.0))
-        left = np.float32(self.fat_residual) + np.float32(0.5) * ends + np.float32(0.12) * skin
+        left = np.float32(self.fat_residual) + np.float32(0.22) * ends + np.float32(0.07) * skin
         return np.asarray(np.minimum(left, 0.9), dtype=np.float32)
 
     def phase(self, subject: Subject, points: Coordinates) -> npt.NDArray[np.complex64]:
         """Phase factor of the object: smooth over the body, finer beside gas and through the tissue."""
         x, y, z = ((p - np.float32(c)) / np.float32(100.0) for p, c in zip(points, self.centre_mm, strict=True))
         terms = (np.ones_like(x), x, y, z, x * x, y * y, z * z, x * y, y * z, x * z)
-        angle = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), dtype=np.float32)
+        angle: Array = np.zeros(np.broadcast_shapes(x.shape, y.shape, z.shape), dtype=np.float32)
         for term, weight in zip(terms, self.phase_terms, strict=True):
             angle = angle + np.float32(weight) * term
         texture = subject.texture
@@ -86,9 +86,9 @@ def draw_fields(rng: np.random.Generator, subject: Subject, scan: Scan, centre_m
     terms = rng.normal(0, 1, 10) * np.array([1.5, 0.6, 0.6, 0.6, 0.35, 0.35, 0.3, 0.25, 0.25, 0.25])
     return Fields(
         centre_mm=centre_mm,
-        band_mm=float(rng.uniform(34, 60)),
+        band_mm=float(rng.uniform(42, 75)),
         band_tilt=float(rng.normal(0.0, 0.08)),
-        band_residual=float(rng.uniform(0.2, 0.4)),
+        band_residual=float(rng.uniform(0.3, 0.55)),
         fat_residual=float(rng.uniform(0.04, 0.08)),
         phase_terms=terms,
         fine_phase=float(rng.uniform(0.08, 0.16)),

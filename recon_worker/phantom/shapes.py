@@ -12,7 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-Array = npt.NDArray[np.float32]
+Array = npt.NDArray[np.floating]
+"""Real values, float32 as a rule."""
+Numbers = float | np.floating | Array
 Vector = npt.NDArray[np.float64]
 Window = tuple[slice, slice]
 Coordinates = tuple[Array, Array, Array]
@@ -95,12 +97,9 @@ class Frame:
 
     def local(self, points: Coordinates) -> Coordinates:
         """Coordinates along the three axes, millimetres from the centre."""
-        x, y, z = (
-            coordinate - np.float32(centre) for coordinate, centre in zip(points, self.centre_mm, strict=True)
-        )
-        return tuple(  # type: ignore[return-value]
-            np.float32(axis[0]) * x + np.float32(axis[1]) * y + np.float32(axis[2]) * z for axis in self.axes
-        )
+        x, y, z = (coordinate - np.float32(centre) for coordinate, centre in zip(points, self.centre_mm, strict=True))
+        u, v, w = (np.float32(axis[0]) * x + np.float32(axis[1]) * y + np.float32(axis[2]) * z for axis in self.axes)
+        return u, v, w
 
     def position(self, u: float, v: float, w: float) -> Vector:
         """LPS position of local coordinates."""
@@ -112,7 +111,7 @@ def occupancy(distance: Array, edge_mm: float) -> Array:
     return np.asarray(np.clip(0.5 - distance / np.float32(edge_mm), 0, 1), dtype=np.float32)
 
 
-def smooth_step(value: Array, centre: float | Array, width: float) -> Array:
+def smooth_step(value: Array, centre: Numbers, width: float) -> Array:
     """0 well below `centre`, 1 well above, over about `width`."""
     t = np.clip((value - centre) / np.float32(width) + 0.5, 0, 1)
     return np.asarray(t * t * (3 - 2 * t), dtype=np.float32)
@@ -128,8 +127,8 @@ def rounded_intersection(first: Array, second: Array, radius_mm: float) -> Array
     )
 
 
-def ellipse(p: Array, q: Array, half_p: float | Array, half_q: float | Array, power: float = 2.0) -> Array:
-    """Distance to a (super-)ellipse with the given half axes; `power` is 2, 2.5, 3 or 4 (roots are cheaper than powers)."""
+def ellipse(p: Array, q: Array, half_p: Numbers, half_q: Numbers, power: float = 2.0) -> Array:
+    """Distance to a (super-)ellipse with the given half axes; `power` is 2, 2.5, 3 or 4, which roots can do."""
     a = np.abs(p / half_p)
     b = np.abs(q / half_q)
     if power == 2.0:
@@ -189,7 +188,7 @@ class Texture:
         self._lattice = rng.standard_normal((self.SIZE,) * 3, dtype=np.float32)
 
     def at(self, points: Coordinates, scale_mm: tuple[float, float, float], shift: float = 0.0) -> Array:
-        """Values at `points` (`[row, column]`, broadcast); `scale_mm` is the distance of independent values along x, y, z."""
+        """Values at `points`, `[row, column]`; `scale_mm` is the distance of independent values along x, y and z."""
         scaled = [
             coordinate / np.float32(scale) + np.float32(shift)
             for coordinate, scale in zip(points, scale_mm, strict=True)
@@ -206,7 +205,7 @@ class Texture:
                 dtype=np.float32,
             )
         # A plane along the axes: interpolate along one axis after the other.
-        values = self._lattice
+        values: Array = self._lattice
         for axis in sorted(range(3), key=lambda a: roles[a]):
             place = scaled[axis].reshape(-1)
             whole = np.floor(place)

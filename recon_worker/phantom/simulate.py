@@ -1,8 +1,8 @@
 """Simulated subjects on disk: raw files of every sequence and acquisition, the truth, and a manifest.
 
-    OUT/manifest.json            what is there
-    OUT/measurements.csv         subject, quantity, level, value: true disc heights and body volumes
-    OUT/S01/sag-t2-fs/standard.h5, fast.h5, truth.npz, and so on
+OUT/manifest.json            what is there
+OUT/measurements.csv         subject, quantity, level, value: true disc heights and body volumes
+OUT/S01/sag-t2-fs/standard.h5, fast.h5, truth.npz, and so on
 """
 
 from __future__ import annotations
@@ -41,9 +41,7 @@ def protocol_of(number: int) -> str:
     return PROTOCOLS[1] if number % 4 == 3 else PROTOCOLS[0]
 
 
-def simulate_study(
-    out: Path, *, subjects: int, seed: int, size: str, progress: Progress | None = None
-) -> Path:
+def simulate_study(out: Path, *, subjects: int, seed: int, size: str, progress: Progress | None = None) -> Path:
     """Write all raw files of `subjects` simulated subjects and return the path of the manifest.
 
     Parameters
@@ -233,7 +231,6 @@ class _AcquisitionWriter:
             self._file.write_slice(signal.index, average, lines, clean + self._draw(len(lines), self._noise))
 
 
-
 def _truth_of(scanner: Scanner, signal: SliceSignal) -> SliceTruth:
     scan = scanner.scan
     discs, bodies = label_slice(
@@ -259,4 +256,3 @@ def _save_truth(path: Path, scanner: Scanner, truths: list[SliceTruth]) -> None:
         spacing_mm=np.array([scanner.scan.spacing_mm, rows_mm, columns_mm]),
         noise_std=np.float32(scanner.sigma),
     )
-

@@ -10,6 +10,7 @@ import numpy as np
 from recon_worker.phantom.contrast import Layer
 from recon_worker.phantom.shapes import (
     Array,
+    Coordinates,
     PlaneGrid,
     Texture,
     Vector,
@@ -46,9 +47,9 @@ def draw_torso(rng: np.random.Generator, spine: Spine) -> Torso:
     """A random trunk for `spine`: lean to stout, well trained to fatty muscle."""
     stout = float(rng.uniform(0, 1))
     size = spine.size
-    tips = spine.curve.at("tip", np.linspace(-110, 110, 45))
-    back = float(np.percentile(tips, 80)) + 9.0 + 12.0 * stout
-    front = float(spine.curve.at("front", 0.0)) - (62.0 + 42.0 * stout) * size
+    tips = spine.curve.at("tip", np.linspace(-135, 130, 54))
+    back = float(tips.max()) + 7.0 + 9.0 * stout
+    front = float(spine.curve.at("front", 0.0)) - (88.0 + 42.0 * stout) * size
     loops = []
     for _ in range(130):
         radius = float(rng.uniform(7, 15))
@@ -72,7 +73,11 @@ def draw_torso(rng: np.random.Generator, spine: Spine) -> Torso:
         muscle_fat=float(rng.uniform(0.03, 0.22)),
         muscle_size=float(rng.normal(1.0, 0.06)),
         bowel=np.array(loops),
-        bladder=(float(rng.normal(0, 5)), float(spine.curve.at("front", -150.0)) - 62.0, float(rng.uniform(-175, -160))),
+        bladder=(
+            float(rng.normal(0, 5)),
+            float(spine.curve.at("front", -150.0)) - 62.0,
+            float(rng.uniform(-175, -160)),
+        ),
     )
 
 
@@ -86,6 +91,17 @@ def _outline(torso: Torso, p: Array, y: Array, inset: tuple[float, float | Array
     return ellipse(p, y - np.asarray(centre, dtype=np.float32), torso.half_width - side, depth, 2.5)
 
 
+def skin_distance(points: Coordinates, spine: Spine, torso: Torso) -> Array:
+    """Distance to the skin; the back follows the spinous processes, with a furrow between the muscles."""
+    x, y, z = points
+    p = x - spine.curve.at("x", z) * np.float32(0.5)
+    furrow = np.float32(3.5) * np.exp(-((p / np.float32(14.0)) ** 2)) * np.exp(-(((z - 5) / np.float32(90.0)) ** 2))
+    tips = spine.curve.at("back", z)
+    sway = np.clip(np.float32(torso.back_y - 4.0) - (tips + np.float32(torso.back_fat)), 0, 60) * np.float32(0.75)
+    behind = smooth_step(y, np.float32((torso.front_y + torso.back_y) / 2), 120.0)
+    return _outline(torso, p, y + (furrow + sway) * behind, (0.0, 0.0, 0.0))
+
+
 def trunk_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture) -> Iterator[Layer]:
     """Skin, subcutaneous fat, abdominal wall, the cavity's fat, and the muscles beside the spine."""
     window = plane.whole()
@@ -93,17 +109,13 @@ def trunk_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture)
     x, y, z = points
     edge = plane.edge_mm
     p = x - spine.curve.at("x", z) * np.float32(0.5)
-    # The back follows the lordosis a little: deepest at L3, out over the sacrum.
     tip = spine.curve.at("tip", z)
-    furrow = np.float32(3.5) * np.exp(-((p / np.float32(14.0)) ** 2)) * np.exp(-(((z - 5) / np.float32(90.0)) ** 2))
-    sway = np.clip(np.float32(torso.back_y - 4.0) - (tip + np.float32(torso.back_fat)), 0, 10) * np.float32(0.55)
-    hollow = furrow + sway
-    skin = _outline(torso, p, y + hollow, (0.0, 0.0, 0.0))
+    skin = skin_distance(points, spine, torso)
     yield Layer("skin", window, occupancy(skin, edge))
     lobules = texture.at(points, (12.0, 5.0, 11.0), shift=1.0) + texture.at(points, (5.0, 3.0, 5.0), shift=21.0) / 2
     septa = np.exp(-((lobules / np.float32(0.14)) ** 2))
     yield Layer("fat", window, occupancy(skin + np.float32(2.0), edge), 1 - np.float32(0.13) * septa)
-    fascia_y = tip + np.float32(1.6)
+    fascia_y = np.minimum(tip + np.float32(1.6), np.float32(torso.back_y - 5.0))
     # Erector spinae bulges beyond the midline, then the back curves forward.
     bulge = np.float32(4.0) * np.exp(-(((np.abs(p) - 30) / np.float32(18.0)) ** 2))
     behind = np.float32(torso.back_y) - (fascia_y + bulge)
@@ -112,7 +124,7 @@ def trunk_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture)
     yield Layer("fascia", window, occupancy(wall - np.float32(0.7), edge))
     yield Layer("muscle", window, occupancy(wall, edge), grain)
     cavity = _outline(torso, p, y, (torso.side_fat + 15.0, behind, torso.front_fat + 10.0))
-    ahead = y - spine.curve.at("y", z) - np.float32(2.0)
+    ahead = y - spine.curve.at("y", z) - np.float32(2.0) - 16 * smooth_step(np.abs(p), 74.0, 34.0)
     cavity = rounded_intersection(cavity, np.asarray(ahead, dtype=np.float32), 12.0)
     cloud = texture.at(points, (13.0, 11.0, 15.0), shift=9.0) + texture.at(points, (4.0, 4.0, 5.0), shift=19.0) / 2
     mesentery = np.float32(0.86) + np.float32(0.07) * cloud
@@ -178,10 +190,9 @@ def organ_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture)
     window = plane.whole()
     points = plane.points(window)
     x, y, z = points
-    edge = plane.edge_mm
     front = torso.front_y
     wall = torso.half_width - torso.side_fat - 20
-    liver = ellipsoid(points, (-wall * 0.55, front + 62, 125.0), (wall * 0.62, 58.0, 62.0))
+    liver = ellipsoid(points, (-wall * 0.55, front + torso.front_fat + 64, 125.0), (wall * 0.62, 56.0, 62.0))
     mottled = 1 + np.float32(0.04) * texture.at(points, (4.0, 4.0, 4.0), shift=12.0)
     yield Layer("liver", window, occupancy(liver, 2.0), mottled)
     for side, height in ((1.0, 52.0), (-1.0, 38.0)):
@@ -193,6 +204,9 @@ def organ_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture)
         yield Layer("renal medulla", window, occupancy(kidney + 7, 2.0) * pyramids)
         sinus = ellipsoid((tilted, y, z), (side * 58.0, middle - 20.0, height), (13.0, 9.0, 24.0))
         yield Layer("fat", window, occupancy(sinus, 2.0))
+    room = _outline(
+        torso, x - spine.curve.at("x", z) * np.float32(0.5), y, (torso.side_fat + 17.0, 0.0, torso.front_fat + 12.0)
+    )
     for loop in torso.bowel:
         near = plane.window(loop[:3], float(max(loop[3:6])) + 4)
         if near is None:
@@ -201,6 +215,7 @@ def organ_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture)
         start = float(loop[:3].sum())
         wavy = np.sin(local[0] / 5 + start) + np.sin(local[1] / 6 + 2 * start) + np.sin(local[2] / 5.5 + 3 * start)
         surface = ellipsoid(local, tuple(loop[:3]), tuple(loop[3:6])) + np.float32(1.1) * wavy
+        surface = np.maximum(surface, room[near])
         blur = 2.5  # bowel moves during the scan
         if float(surface.min()) > blur:
             continue
@@ -223,14 +238,15 @@ def _vessels(plane: PlaneGrid, spine: Spine) -> Iterator[Layer]:
     p = x - spine.curve.at("x", z)
     v = y - spine.curve.at("front", z)
     low = np.clip((np.float32(fork) - z) / np.float32(60.0), 0, 1.6)
-    aorta = ellipse(p - np.float32(9.0), v + np.float32(11.0), 8.6, 8.2)
-    cava = ellipse(p + np.float32(15.0), v + np.float32(8.5), 11.5, 7.5)
-    trunk = np.minimum(aorta, cava)
-    left = ellipse(p - (np.float32(8.0) + 24 * low), v + np.float32(10.0) - 4 * low, 6.0, 5.6)
-    right = ellipse(p + (np.float32(4.0) + 30 * low), v + np.float32(9.0) - 4 * low, 6.5, 5.6)
-    vein = ellipse(p + (np.float32(13.0) - 38 * low * (z < fork)), v + np.float32(5.5), 7.5, 4.6)
-    branches = np.minimum(np.minimum(left, right), vein)
-    surface = np.where(z > fork + 3, trunk, np.where(z > fork - 9, np.minimum(trunk + (fork + 3 - z), branches), branches))
+    slim = np.clip(3 * low, 0, 1)
+    # The aorta becomes two arteries side by side; the vein bends behind the right one to both sides.
+    left = ellipse(p - (np.float32(11.0) + 22 * low), v + np.float32(10.5) - 4 * low, 6.6 - slim, 8.0 - 2.4 * slim)
+    right = ellipse(p - (np.float32(7.0) - 38 * low), v + np.float32(10.5) - 4 * low, 6.8 - slim, 8.0 - 2.4 * slim)
+    bend = np.float32(34.0) * low * np.sign(p + np.float32(15.0) * (1 - slim))
+    vein = ellipse(
+        p + np.float32(15.0) * (1 - slim) - bend, v + np.float32(8.5) - 4 * slim, 11.5 - 3 * slim, 7.5 - 2.5 * slim
+    )
+    surface = np.minimum(np.minimum(left, right), vein)
     yield Layer("bowel wall", window, occupancy(np.asarray(surface - 1.2, dtype=np.float32), edge))
     yield Layer("flowing blood", window, occupancy(np.asarray(surface, dtype=np.float32), 1.5))
 
@@ -250,14 +266,12 @@ def midline_layers(plane: PlaneGrid, spine: Spine, texture: Texture) -> Iterator
     between = np.maximum(near - np.float32(3.6), np.maximum(np.float32(17.0) - canal, y - tip))
     between = np.maximum(between, np.float32(sacrum) - z)
     streak = texture.at((x, y - np.float32(0.5) * z, z + np.float32(0.9) * y), (4.0, 8.0, 2.4), shift=10.0)
-    yield Layer(
-        "interspinous", window, occupancy(between, edge), 1 + np.float32(0.2) * streak, np.float32(0.45) + np.float32(0.3) * streak
-    )
+    yield Layer("interspinous", window, occupancy(between, edge), 1 + 0.2 * streak, 0.45 + 0.3 * streak)
     cord = np.maximum(np.abs(y - tip) - np.float32(1.2), near - np.float32(4.0))
     yield Layer("ligament", window, occupancy(np.asarray(cord, dtype=np.float32), edge))
 
 
-def iliac_layers(plane: PlaneGrid, spine: Spine, texture: Texture) -> Iterator[Layer]:
+def iliac_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture) -> Iterator[Layer]:
     """The iliac wings on both sides of the sacrum, with the gluteal muscle behind them."""
     s1 = spine.body("S1").frame.centre_mm
     window = plane.window(s1, 150.0)
@@ -269,8 +283,10 @@ def iliac_layers(plane: PlaneGrid, spine: Spine, texture: Texture) -> Iterator[L
     side = (np.abs(x - np.float32(s1[0])), y, z)
     base = float(s1[1])
     buttock = capsule(side, (66.0, base + 22, -75.0), (95.0, base + 2, -150.0), 26.0)
-    yield Layer("muscle", window, occupancy(buttock, edge), 1.0, 0.06)
-    wing = capsule(side, (50.0, base + 26, float(s1[2]) + 2), (96.0, base - 38, float(s1[2]) + 34), 4.2, (1.0, 1.0, 6.5))
+    cover = np.maximum(buttock, skin_distance(points, spine, torso) + np.float32(0.7 * torso.back_fat + 2))
+    yield Layer("muscle", window, occupancy(np.asarray(cover, dtype=np.float32), edge), 1.0, 0.06)
+    height = float(s1[2])
+    wing = capsule(side, (50.0, base + 26, height + 2), (96.0, base - 38, height + 34), 4.2, (1.0, 1.0, 6.5))
     wing = np.maximum(wing, z - np.float32(s1[2] + 36))
     yield Layer("cortical bone", window, occupancy(np.asarray(wing, dtype=np.float32), edge))
     grain = 1 + np.float32(0.07) * texture.at(points, (2.0, 2.0, 2.0), shift=2.2)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recon_worker.phantom.shapes import Array, Coordinates, Frame, Vector, ellipse, rounded_intersection
+from recon_worker.phantom.shapes import Array, Coordinates, Frame, Numbers, Vector, ellipse, rounded_intersection
 
 CORNER_MM = 2.2
 """Rounding of the rim of endplates."""
@@ -65,7 +65,7 @@ class Body:
         """Where the posterior wall lies along v at the midline."""
         return self.half_depth * 0.88
 
-    def section(self, u: Array, v: Array, scale: Array | float = 1.0) -> Array:
+    def section(self, u: Array, v: Array, scale: Numbers = 1.0) -> Array:
         """Distance to the outline seen from above: rounded in front, flat and slightly hollow behind."""
         a = self.half_width * scale
         front = self.half_depth * 1.08 * scale
@@ -182,7 +182,7 @@ class Curve:
     z_mm: Vector
     values: dict[str, Vector]
 
-    def at(self, name: str, z: Array | float) -> Array:
+    def at(self, name: str, z: Numbers | Vector) -> Array:
         """Value `name` at heights `z`; constant beyond the ends."""
         return np.asarray(np.interp(z, self.z_mm, self.values[name]), dtype=np.float32)
 
@@ -191,8 +191,9 @@ class Curve:
 class Spine:
     """All bodies from the head down, all discs between them, and the curves along the canal.
 
-    `curve` holds `x`, `y` (posterior wall of the bodies at the midline), `front` (y of the anterior wall), `slope`
-    (cosine of the chain's tilt), `tip` (y of the spinous processes' tips).
+    `curve` holds `x`, `y` (posterior wall of the bodies and discs at the midline), `canal` (the same, smooth),
+    `front` (y of the anterior wall), `slope` (cosine of the chain's tilt), `tip` (y of the spinous processes' tips)
+    and `back` (the same, smooth).
     """
 
     bodies: tuple[Body, ...]

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
+from scipy.ndimage import gaussian_filter1d
 
 from recon_worker.phantom.shapes import Frame, Vector
 from recon_worker.phantom.spine import Body, Curve, Disc, Spine
@@ -25,11 +26,11 @@ _BODY = {
     "T10": (18.0, 14.6, 22.5, -3.5),
     "T9": (17.0, 14.2, 21.5, -3.5),
     "T8": (16.5, 14.0, 21.0, -3.5),
-    "S1": (26.0, 16.8, 29.0, 3.0),
-    "S2": (20.0, 11.2, 24.0, -4.0),
-    "S3": (16.0, 8.6, 20.0, -8.0),
-    "S4": (13.0, 7.0, 17.0, -12.0),
-    "S5": (10.0, 5.6, 14.0, -14.0),
+    "S1": (26.0, 16.8, 29.0, -2.0),
+    "S2": (20.0, 11.2, 24.0, -9.0),
+    "S3": (16.0, 8.6, 20.0, -17.0),
+    "S4": (13.0, 7.0, 17.0, -19.0),
+    "S5": (10.0, 5.6, 14.0, -18.0),
 }
 # height (mm) and wedge (degrees) of the disc below the body
 _DISC = {
@@ -90,7 +91,8 @@ def draw_spine(rng: np.random.Generator) -> Spine:
     """A random adult spine from T8 to S5 with the middle of L3 at the origin (LPS, mm)."""
     size = float(np.clip(rng.normal(0.985, 0.065), 0.85, 1.1))
     slope = float(np.radians(np.clip(rng.normal(38, 4.0), 30, 46)))
-    lordosis = float(np.clip(rng.normal(1.12, 0.12), 0.88, 1.35))
+    # The lordosis goes with the sacral slope, so that the thoracolumbar junction leans back by 4-18 degrees.
+    lordosis = float(np.clip((np.degrees(slope) + np.clip(rng.normal(11, 3), 4, 18)) / 45.0, 0.8, 1.35))
     curve_amplitude = float(np.clip(rng.normal(0, 4.0), -8, 8))
     curve_centre = float(rng.uniform(-25, 35))
     disc_height = float(np.clip(rng.normal(0.96, 0.12), 0.75, 1.25))
@@ -221,24 +223,28 @@ def _curve(bodies: list[Body], discs: list[Disc], size: float) -> Curve:
 
     tips = []
     for body in bodies:
-        reach = {"S": 22.0, "T": 42.0}.get(body.name[0], 48.0) * size
+        reach = {"S": 17.0, "T": 42.0}.get(body.name[0], 48.0) * size
         if body.name == "L5":
             reach = 42.0 * size
         tip = body.frame.position(0.0, body.back_mm + reach, -14.0 if not body.name.startswith("S") else 0.0)
         tips.append((float(tip[2]), float(tip[1])))
     tips.sort()
     kept = [tips[0]]
-    for tip in tips[1:]:
-        if tip[0] > kept[-1][0] + 3:
-            kept.append(tip)
+    for place in tips[1:]:
+        if place[0] > kept[-1][0] + 3:
+            kept.append(place)
     spline = CubicSpline([k[0] for k in kept], [k[1] for k in kept])
+    tip_y = np.asarray(spline(np.clip(z_mm, kept[0][0], kept[-1][0])), dtype=np.float64)
+    back = table([(float(k[0][2]), float(k[0][1])) for k in knots])
     return Curve(
         z_mm=z_mm,
         values={
+            "canal": gaussian_filter1d(back, 16.0, mode="nearest"),
             "x": table([(float(k[0][2]), float(k[0][0])) for k in knots]),
-            "y": table([(float(k[0][2]), float(k[0][1])) for k in knots]),
+            "y": back,
             "front": table([(float(k[1][2]), float(k[1][1])) for k in knots]),
             "slope": table([(float(k[0][2]), k[2]) for k in knots]),
-            "tip": np.asarray(spline(np.clip(z_mm, kept[0][0], kept[-1][0])), dtype=np.float64),
+            "tip": tip_y,
+            "back": gaussian_filter1d(tip_y, 14.0, mode="nearest"),
         },
     )

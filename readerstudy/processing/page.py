@@ -167,7 +167,7 @@ class Page:
                     "id": str(each.id),
                     "arm": each.arm.name,
                     "colour": each.arm.colour,
-                    "size": f"{each.columns} × {each.rows}, {each.slices} slices",
+                    "size": f"{each.columns} × {each.rows}, {each.slices} slice{'' if each.slices == 1 else 's'}",
                     "preview": reverse("processing:preview", args=address) if each.preview else "",
                     "lineage": reverse("processing:lineage", args=address),
                 }

@@ -11,6 +11,7 @@ from readerstudy.intake import services as intake
 from readerstudy.intake.models import Upload
 from readerstudy.processing import services, wording
 from readerstudy.processing.models import Job, Series
+from readerstudy.processing.services.adoption import adopt_series
 from readerstudy.studies.models import Membership, Study
 from tests.readerstudy.processing.small_study import (
     STARTED,
@@ -147,6 +148,24 @@ def test_finished_series_with_picture_and_lineage(coordinator, small, tmp_path):
     assert as_json["series"]["id"] == str(series.id)
     assert as_json["finishing"]["lineage"]["code"]["name"] == "recon_worker"
     assert "uid_key" not in str(as_json)
+
+
+def test_series_taken_over_from_another_study(coordinator, small, tmp_path):
+    """Its rows have no file, and are done all the same; the lineage says where it came from."""
+    finished(small, tmp_path)
+    other = small_study(name="Other")
+    adopt_series(
+        subject=other.subjects[0],
+        sequence=other.sequences[0],
+        sources=list(Series.objects.filter(study=small.study)),
+        actor=other.coordinator,
+    )
+    coordinator.force_login(other.coordinator)
+    content = status(coordinator, other)
+    assert {each["stage"] for each in content["acquisitions"]} == {"taken over from another study"}
+    [group] = content["sequences"]
+    assert coordinator.get(group["series"][0]["preview"]).status_code == 200
+    assert f"study {small.study.id}" in coordinator.get(group["series"][0]["lineage"]).content.decode()
 
 
 def test_unchanged_status_is_304(coordinator, small):

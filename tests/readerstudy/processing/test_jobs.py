@@ -13,7 +13,7 @@ from readerstudy.audit.models import Event
 from readerstudy.audit.services import first_broken_link
 from readerstudy.faults import Refusal
 from readerstudy.intake.models import RawFile
-from readerstudy.processing import contracts, selectors, services
+from readerstudy.processing import contracts, orders, selectors, services
 from readerstudy.processing.models import Job, Series, VolumeFile
 from readerstudy.studies.models import Acquisition, Arm, Study
 from tests.readerstudy.processing.small_study import (
@@ -117,10 +117,25 @@ def test_finishing_starts_when_all_acquisitions_are_done(start, small):
     assert str(arms[0].id) not in str(order)
 
 
-def test_raw_data_becomes_series_of_the_right_arms(start, small):
+def test_order_of_series_tells_no_arm(start, small):
+    for job in (start(small.standard), start(small.fast)):
+        tell(job, "done", acquisition_done(job))
+    arms = list(small.study.arms.select_related("acquisition"))
+    volumes = {arm.id: VolumeFile.objects.get(job__acquisition=arm.acquisition) for arm in arms}
+    drawn = [orders.finishing_order(output="work/x/1", arms=arms, volumes=volumes) for _ in range(60)]
+    assert {order["reference"] for order, _ in drawn} == {0, 1}, "one in 2^59 of being unlucky"
+    for order, ids in drawn:
+        assert Arm.objects.get(id=ids[order["reference"]]).is_reference
+        assert [series["acquisition"] for series in order["series"]] == [0, 1]
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_raw_data_becomes_series_of_the_right_arms(start, small, backwards):
     for job in (start(small.standard), start(small.fast)):
         tell(job, "done", acquisition_done(job))
     job = finishing(small)
+    job.arms = sorted(job.arms, reverse=backwards)
+    job.save(update_fields=["arms"])
     assert tell(job, "done", finishing_done(job))
     series = Series.objects.filter(is_current=True)
     assert {each.arm.name for each in series} == {"Standard", "Fast"}

@@ -35,8 +35,8 @@ from readerstudy.studies import services as studies
 from readerstudy.studies.models import Membership, Study
 
 PRESET = "lumbar-spine-fast"
-STUDY = "Fast lumbar spine MRI"
-SIMULATED_STUDY = "Fast lumbar spine MRI (simulated grades)"
+STUDY = "Lumbar spine MRI"
+SIMULATED_STUDY = "Lumbar spine MRI (simulated grades)"
 SUBJECTS = 3
 SIMULATED_SUBJECTS = 18
 SEED = 20230418

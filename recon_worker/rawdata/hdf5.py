@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import RawIOBase
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import h5py
 import numpy as np
@@ -57,6 +59,24 @@ def own_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None
     return member
 
 
+
+def _stored_rows(table: h5py.Dataset) -> Iterator[tuple[bytes, int]]:
+    """The rows of a one-dimensional table as they lie in the file, in blocks, with the bytes of a row; nothing if they
+    are compressed or compact."""
+    if table.id.get_create_plist().get_nfilters() != 0 or table.ndim != 1:
+        return
+    if table.chunks:
+        for start in range(0, table.shape[0], table.chunks[0]):
+            _, raw = table.id.read_direct_chunk((start,))
+            size = len(raw) // table.chunks[0]
+            yield raw[: min(table.chunks[0], table.shape[0] - start) * size], size
+    elif table.id.get_offset() is not None and table.shape[0]:
+        size = table.id.get_storage_size() // table.shape[0]
+        with Path(table.file.filename).open("rb") as file:
+            file.seek(table.id.get_offset())
+            yield file.read(table.shape[0] * size), size
+
+
 def read_column(table: h5py.Dataset, name: str) -> npt.NDArray[np.void]:
     """Column `name` of a one-dimensional compound table whose other columns may have variable length.
 
@@ -66,22 +86,92 @@ def read_column(table: h5py.Dataset, name: str) -> npt.NDArray[np.void]:
     kind = table.id.get_type()
     index = kind.get_member_index(name.encode())
     column = table.dtype[name]
-    plain = table.id.get_create_plist().get_nfilters() == 0
-    if plain and table.chunks and kind.get_member_type(index).get_size() == column.itemsize:
-        row = np.dtype(
-            {
-                "names": [name],
-                "formats": [column],
-                "offsets": [kind.get_member_offset(index)],
-                "itemsize": kind.get_size(),
-            }
-        )
-        blocks = []
-        for start in range(0, table.shape[0], table.chunks[0]):
-            _, raw = table.id.read_direct_chunk((start,))
-            rows = min(table.chunks[0], table.shape[0] - start)
-            blocks.append(np.frombuffer(raw, row, rows)[name].copy())
-        return np.concatenate(blocks)
+    if kind.get_member_type(index).get_size() == column.itemsize:
+        offset = kind.get_member_offset(index)
+        blocks = [_column(raw, size, offset, column).copy() for raw, size in _stored_rows(table)]
+        if sum(len(block) for block in blocks) == table.shape[0]:
+            return np.concatenate(blocks)
     return np.concatenate(
         [table[start : start + ROWS_PER_BLOCK][name] for start in range(0, table.shape[0], ROWS_PER_BLOCK)]
     )
+
+
+def _column(raw: bytes, row_size: int, offset: int, kind: np.dtype[Any]) -> npt.NDArray[Any]:
+    """One column of rows of `row_size` bytes."""
+    layout = np.dtype({"names": ["value"], "formats": [kind], "offsets": [offset], "itemsize": row_size})
+    return np.asarray(np.frombuffer(raw, layout)["value"])
+
+
+_REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
+"""Where a value of variable length lies: elements, address of a global heap collection, object in it."""
+
+
+def check_variable_length(table: h5py.Dataset, names: tuple[str, ...] = ()) -> None:
+    """Check the global heap that holds the values of variable length, before HDF5 is asked for them.
+
+    HDF5 2.0 walks for ever through a heap collection whose object sizes are damaged. `names` are the columns of a
+    compound table; without names the elements themselves have variable length. Source: HDF5 file format, III.E
+    (global heap).
+
+    Raises
+    ------
+    InputFault
+        If a collection or an object lies outside the file or its collection, or is shorter than its value.
+    """
+    file_sizes = table.file.id.get_create_plist().get_sizes()
+    if file_sizes != (8, 8):
+        raise InputFault("The HDF5 file is of an unusual kind (addresses of other than 8 bytes).", AGAIN)
+    kind = table.id.get_type()
+    places = [(kind.get_member_offset(i), kind.get_member_type(i))
+              for i in (kind.get_member_index(name.encode()) for name in names)]  # fmt: skip
+    columns = places or [(0, kind)]
+    references = []
+    for raw, size in _stored_rows(table):
+        for offset, column in columns:
+            unit = column.get_super().get_size() if isinstance(column, h5py.h5t.TypeVlenID) else 1
+            found = _column(raw, size, offset, _REFERENCE)
+            found = found[found["length"] > 0]
+            references.append(np.stack([found["address"].astype(np.int64), found["index"].astype(np.int64),
+                                        found["length"].astype(np.int64) * unit], axis=1))  # fmt: skip
+    if references:
+        _check_collections(Path(table.file.filename), table.file.userblock_size, np.concatenate(references))
+
+
+def _check_collections(path: Path, base: int, references: npt.NDArray[np.int64]) -> None:
+    damaged = InputFault("The HDF5 file is damaged: a part of its data cannot be read.", AGAIN)
+    size = path.stat().st_size
+    references = references[np.argsort(references[:, 0], kind="stable")]
+    addresses, starts = np.unique(references[:, 0], return_index=True)
+    with path.open("rb", buffering=0) as file:
+        for address, mine in zip(addresses.tolist(), np.split(references, starts[1:]), strict=True):
+            if not 0 <= address <= size - base - 16:
+                raise damaged
+            file.seek(base + address)
+            head = file.read(16)
+            length = int.from_bytes(head[8:16], "little")
+            if head[:5] != b"GCOL\x01" or not 16 <= length <= size - base - address:
+                raise damaged
+            objects = _heap_objects(file, base + address, length)
+            if objects is None:
+                raise damaged
+            for _, index, wanted in mine.tolist():
+                if objects.get(index, -1) < wanted:
+                    raise damaged
+
+
+def _heap_objects(file: BinaryIO | RawIOBase, start: int, length: int) -> dict[int, int] | None:
+    """Sizes in bytes of the objects of a collection, by index; None if they do not fit into it."""
+    objects: dict[int, int] = {}
+    position = 16
+    while position + 16 <= length:
+        file.seek(start + position)
+        head = file.read(16) or b""
+        index, size = int.from_bytes(head[:2], "little"), int.from_bytes(head[8:16], "little")
+        if index == 0:  # free space up to the end, its own head included
+            return objects if position + size == length else None
+        step = 16 + -(-size // 8) * 8
+        if len(head) < 16 or position + step > length or index in objects:
+            return None
+        objects[index] = size
+        position += step
+    return objects

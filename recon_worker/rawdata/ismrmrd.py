@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon_worker.data import InputFault, KSpace, KSpaceHeader, KSpaceSlice, SlicePlane
-from recon_worker.rawdata.hdf5 import open_hdf5, own_member, read_column
+from recon_worker.rawdata.hdf5 import check_variable_length, open_hdf5, own_member, read_column
 from recon_worker.rawdata.ismrmrd_header import Encoding, IsmrmrdHeader, parse_header
 from recon_worker.rawdata.limits import check_extent
 from recon_worker.rawdata.lines import (
@@ -105,6 +105,7 @@ def _members(file: h5py.File) -> tuple[IsmrmrdHeader, h5py.Dataset]:
     xml, table = own_member(group, "xml"), own_member(group, "data")
     if not isinstance(xml, h5py.Dataset) or not isinstance(table, h5py.Dataset) or xml.size != 1:
         raise InputFault("The ISMRMRD measurement lacks its header or its data table.", AGAIN)
+    check_variable_length(xml)
     text = xml[()] if xml.shape == () else xml[(0,) * xml.ndim]
     if not isinstance(text, (bytes, str)):
         raise InputFault("The ISMRMRD header is not text.", AGAIN)
@@ -125,6 +126,7 @@ def _read_heads(table: h5py.Dataset, file_size: int) -> Heads:
     check_extent("lines", count)
     if not table.compression and table.id.get_storage_size() < count * table.dtype["head"].itemsize:
         raise InputFault(f"The file declares {count:,} readouts but is far too small for them.", AGAIN)
+    check_variable_length(table, tuple(name for name in ("traj", "data") if name in (table.dtype.names or ())))
     heads = read_column(table, "head")
     declared = int((heads["number_of_samples"].astype(np.int64) * heads["active_channels"]).sum()) * 8
     if declared > file_size:

@@ -1,0 +1,56 @@
+"""End to end on the spine simulator's files, which are written by other hands than this chain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from recon_worker.data import Volume
+from recon_worker.phantom.anatomy import draw_subject
+from recon_worker.phantom.protocol import scan_of
+from recon_worker.phantom.scanner import set_up
+from recon_worker.phantom.simulate import write_sequence
+from recon_worker.rawdata.open import open_kspace
+from recon_worker.reconstruction.chain import reconstruct
+from recon_worker.reconstruction.grid import common_grid
+from recon_worker.reconstruction.intensity import acquisition_gain, intensity_map
+
+
+@pytest.fixture(scope="module", params=["SAG T2 FS", "SAG T1", "AX T2"])
+def spine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("spine")
+    scan = scan_of(request.param, protocol="MSK", size="tiny")
+    write_sequence(folder, set_up(draw_subject(5, 1), scan, seed=5, number=1), 5, 1, lambda fraction: None)
+    return folder
+
+
+def _both(folder: Path) -> tuple[Volume, Volume]:
+    standard, fast = (reconstruct(open_kspace(folder / f"{name}.h5")).volume for name in ("standard", "fast"))
+    return standard, fast
+
+
+def test_spine_comes_out_where_the_truth_says(spine: Path):
+    truth = np.load(spine / "truth.npz")
+    standard, fast = _both(spine)
+    shown = np.abs(truth["image"]) * truth["sensitivity"]
+    # Around the column; at the rim of an axial field of view the truth folds the belly onto the back.
+    spine_labels = (truth["bodies"] > 0) | (truth["discs"] > 0)
+    body = ndimage.binary_dilation(spine_labels, np.ones((1, 9, 9), bool))
+    for volume, close in ((standard, 0.12), (fast, 0.25)):
+        assert volume.array.shape == shown.shape
+        assert np.allclose(volume.affine, truth["affine"], atol=1e-3)
+        magnitude = np.abs(volume.array)
+        scale = (magnitude * shown)[body].sum() / (shown**2)[body].sum()
+        error = np.linalg.norm((magnitude - scale * shown)[body]) / np.linalg.norm((scale * shown)[body])
+        assert error < close
+
+
+def test_both_acquisitions_get_one_look(spine: Path):
+    standard, fast = common_grid(list(_both(spine)))
+    assert acquisition_gain(standard, fast) == pytest.approx(1.0, abs=0.05)
+    field = intensity_map(standard)
+    assert np.isfinite(field).all()
+    assert field.min() > 0

@@ -18,6 +18,8 @@ Numbers = float | np.floating | Array
 Vector = npt.NDArray[np.float64]
 Window = tuple[slice, slice]
 Coordinates = tuple[Array, Array, Array]
+CENTRE_MM = 1e-4
+"""Keeps a point off the exact centre of an ellipse, from where every direction is the nearest."""
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,8 @@ def rounded_intersection(first: Array, second: Array, radius_mm: float) -> Array
 
 def ellipse(p: Array, q: Array, half_p: Numbers, half_q: Numbers, power: float = 2.0) -> Array:
     """Distance to a (super-)ellipse with the given half axes; `power` is 2, 2.5, 3 or 4, which roots can do."""
-    a = np.abs(p / half_p)
+    p = np.abs(p) + np.float32(CENTRE_MM)
+    a = p / half_p
     b = np.abs(q / half_q)
     if power == 2.0:
         ratio = np.sqrt(a * a + b * b)
@@ -141,7 +144,6 @@ def ellipse(p: Array, q: Array, half_p: Numbers, half_q: Numbers, power: float =
         ratio = (a * a * np.sqrt(a) + b * b * np.sqrt(b)) ** np.float32(0.4)
     else:
         raise ValueError(f"{power} is none of the powers of a super-ellipse.")
-    ratio = np.maximum(ratio, np.float32(1e-3))
     return np.asarray((1 - 1 / ratio) * np.sqrt(p * p + q * q), dtype=np.float32)
 
 
@@ -150,11 +152,10 @@ def ellipsoid(points: Coordinates, centre: tuple[float, float, float], radii: tu
     squared = np.zeros(np.broadcast_shapes(*(p.shape for p in points)), dtype=np.float32)
     scaled = np.zeros_like(squared)
     for coordinate, middle, radius in zip(points, centre, radii, strict=True):
-        offset = coordinate - np.float32(middle)
+        offset = np.abs(coordinate - np.float32(middle)) + np.float32(CENTRE_MM)
         squared += offset * offset
         scaled += (offset / np.float32(radius)) ** 2
-    ratio = np.maximum(np.sqrt(scaled), np.float32(1e-3))
-    return np.asarray((1 - 1 / ratio) * np.sqrt(squared), dtype=np.float32)
+    return np.asarray((1 - 1 / np.sqrt(scaled)) * np.sqrt(squared), dtype=np.float32)
 
 
 def capsule(

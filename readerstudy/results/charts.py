@@ -191,8 +191,8 @@ def differences(
         {
             "data": {"values": [{"at": margin, "text": margin_text.replace("-", "−")}]},
             "mark": {
-                "type": "text", "color": MARGIN, "fontSize": 11.5, "align": "right" if better == "higher" else "left",
-                "dx": -6 if better == "higher" else 6, "y": -8, "tooltip": None,
+                "type": "text", "color": MARGIN, "fontSize": 11.5, "align": "right", "dx": -6, "y": -8, "tooltip": None,
+                # Left of its line on both sides: there is always room there, over the names or over the figure.
             },
             "encoding": {"x": {"field": "at", **here}, "text": {"field": "text"}},
         },

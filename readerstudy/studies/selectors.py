@@ -74,8 +74,10 @@ def missing_people(study: Study) -> list[str]:
     return [words for role, words in wanted if role not in roles]
 
 
-def next_step(study: Study, membership: Membership) -> NextStep:
-    """What this person does next in the study."""
+def next_step(study: Study, membership: Membership, tab: str = "") -> NextStep:
+    """What this person does next in the study; on the page `tab`, what comes after what is done there."""
+    if tab == "processing" and study.state == Study.State.PREPARING and not missing_people(study):
+        return NextStep("When every series is there:", "Check and release", study_page(study, "release"))
     steps = {COORDINATOR: _coordinator_step, READER: _reader_step, PRINCIPAL_INVESTIGATOR: _investigator_step}
     return steps[Membership.Role(membership.role)](study)
 

@@ -17,6 +17,6 @@ def study_tabs(study: Study, membership: Membership, tab: str) -> dict[str, Any]
 
 
 @register.inclusion_tag("studies/life.html")
-def study_life(study: Study, membership: Membership) -> dict[str, Any]:
+def study_life(study: Study, membership: Membership, tab: str = "") -> dict[str, Any]:
     """Draft to unblinded, and what this person does next."""
-    return {"life": selectors.life(study), "step": selectors.next_step(study, membership)}
+    return {"life": selectors.life(study), "step": selectors.next_step(study, membership, tab)}

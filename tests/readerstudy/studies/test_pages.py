@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from readerstudy.accounts.models import User
 from readerstudy.studies.models import Study
+from readerstudy.studies.selectors import next_step
 from tests.readerstudy.builders import logged_in, make_study, make_user, to_state
 
 pytestmark = pytest.mark.django_db
@@ -185,6 +186,15 @@ def test_every_page_shows_where_the_study_is_and_what_is_next(built, state):
         page = logged_in(person).get(address("people", built)).content.decode()
         assert f'aria-current="step">{state}</li>' in page
         assert re.search(r'class="next"><span class="mute">[^<]{10,}\.</span>', page)
+
+
+def test_where_files_come_in_the_next_step_is_the_release(built):
+    to_state(built, "preparing")
+    membership = built.study.memberships.get(user=built.coordinator)
+    assert next_step(built.study, membership).address.endswith("/processing")
+    assert next_step(built.study, membership, "processing").address == reverse(
+        "blinding:release", args=[built.study.pk]
+    )
 
 
 def test_the_tabs_are_those_of_the_role(built):

@@ -196,7 +196,7 @@ class Page:
     def _summary(self, rows: list[dict[str, Any]], groups: list[dict[str, Any]]) -> str:
         done = sum(row["kind"] == "done" for row in rows)
         running = sum(each["kind"] == "run" for each in [*rows, *groups])
-        needs_you = sum(each["kind"] == "bad" or each["note"] != "" for each in [*rows, *groups])
+        needs_you = sum(each["kind"] == "bad" for each in [*rows, *groups])
         parts = [f"{done} of {len(rows)} done"]
         if running:
             parts.append(f"{running} running")

@@ -109,7 +109,7 @@ export class AcquisitionTable {
     const kind = this.shown(row, this.uploads.of(row.id)).kind;
     const wanted =
       this.filter === 'all' ||
-      (this.filter === 'missing' ? !row.has_file && kind === 'wait' : kind === this.filter || (this.filter === 'bad' && row.note !== ''));
+      (this.filter === 'missing' ? !row.has_file && kind === 'wait' : kind === this.filter);
     this.elements.get(row.id)?.toggleAttribute('hidden', !wanted);
   }
 

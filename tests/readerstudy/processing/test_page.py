@@ -116,6 +116,17 @@ def test_refused_file_says_why(coordinator, small, tmp_path):
     assert "1 needs you" in status(coordinator, small)["summary"]
 
 
+def test_file_that_is_there_already_is_said_and_bothers_nobody(coordinator, small, tmp_path):
+    path = tmp_path / "a.h5"
+    path.write_bytes(b"raw" * 99)
+    for _ in range(2):
+        intake.accept(upload_id=take_in(small, path, small.standard).id)
+    shown = row(coordinator, small)
+    assert shown["note"] == "Not taken: a.h5 is already here (as a.h5). The file before it stays."
+    assert shown["kind"] != "bad"
+    assert "you" not in status(coordinator, small)["summary"]
+
+
 def test_running_and_done(coordinator, small, tmp_path):
     job = services.start_acquisition_job(raw_file_id=raw_file(small, tmp_path, small.standard).id)
     assert row(coordinator, small)["stage"] == "waiting for the worker"

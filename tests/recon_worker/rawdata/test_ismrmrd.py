@@ -381,3 +381,31 @@ def test_opening_reads_headers_only(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 15_000  # kilobytes
+
+
+@pytest.mark.parametrize("storage", [{}, {"chunks": (7,)}, {"chunks": (64,), "compression": "gzip", "shuffle": True}])
+def test_tables_stored_in_any_way_are_read_alike(tmp_path: Path, storage: dict):
+    """In one piece, in odd blocks, compressed."""
+    scan = simulate(Protocol(n_slices=2), noise_level=0.02)
+    path = write_scan(tmp_path / "scan.h5", scan)
+    other = tmp_path / "other.h5"
+    with h5py.File(path) as source, h5py.File(other, "w", userblock_size=512) as file:
+        group = file.create_group("dataset")
+        group.create_dataset("xml", data=source["dataset/xml"][:], dtype=h5py.special_dtype(vlen=bytes))
+        group.create_dataset("data", data=source["dataset/data"][:], **storage)
+    kspace = open_kspace(other)
+    assert np.array_equal(kspace.header.noise, scan.noise)
+    for index, piece in enumerate(kspace.slices()):
+        assert np.array_equal(piece.data, scan.data[index])
+
+
+def test_a_damaged_heap_is_told_before_hdf5_walks_it(tmp_path: Path):
+    """HDF5 2.0 does not come back from a collection whose object sizes are damaged."""
+    path = write_scan(tmp_path / "scan.h5", simulate(Protocol(n_slices=2), noise_level=0.02))
+    data = bytearray(path.read_bytes())
+    place = data.index(b"GCOL")
+    for size in (0, 1, 2**40, 2**63, 2**64 - 1):
+        data[place + 24 : place + 32] = size.to_bytes(8, "little")  # size of the collection's first object
+        path.write_bytes(bytes(data))
+        with pytest.raises(InputFault, match="damaged"):
+            open_kspace(path)

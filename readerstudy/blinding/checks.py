@@ -15,6 +15,7 @@ from typing import Any
 from readerstudy import storage
 from readerstudy.blinding import words
 from readerstudy.faults import Refusal
+from readerstudy.intake.models import RawFile
 from readerstudy.processing.models import Job, Series
 from readerstudy.reading import order
 from readerstudy.statistics.faults import AnalysisFault
@@ -112,7 +113,7 @@ def plan(study: Study) -> list[str]:
 
 
 def complete(study: Study) -> list[str]:
-    """Every subject and sequence has one current series in every arm, and no job is under way."""
+    """Every subject and sequence has one current series in every arm, made of its current files; no job is under way."""
     present = {(one.subject_id, one.sequence_id, one.arm_id) for one in current_series(study)}
     arms = list(study.arms.all())
     problems = []
@@ -121,6 +122,13 @@ def complete(study: Study) -> list[str]:
             missing = [arm.name for arm in arms if (subject.pk, sequence.pk, arm.pk) not in present]
             if missing:
                 problems.append(f"{subject.code}, {sequence.name}: no series yet for {', '.join(missing)}.")
+    for file in RawFile.objects.filter(study=study, is_current=True).select_related("subject", "sequence"):
+        needed = any(arm.acquisition_id == file.acquisition_id for arm in arms)
+        made = Series.objects.filter(
+            subject=file.subject_id, sequence=file.sequence_id, is_current=True, job__inputs__raw_file=file
+        )
+        if needed and not made.exists():
+            problems.append(f"{file.subject.code}, {file.sequence.name}: {file.file_name} is not in its series yet.")
     working = Job.objects.filter(study=study, status__in=[Job.Status.QUEUED, Job.Status.RUNNING]).count()
     if working:
         problems.append(f"{working} processing job{'s are' if working > 1 else ' is'} still under way.")

@@ -168,7 +168,7 @@ def wait_for_series(study: Study, say: Say, keep_going: KeepGoing) -> bool:
             raise Refusal(f"A job failed: {failed.failure_message} {failed.failure_action}")
         refused = Upload.objects.filter(study=study, state=Upload.State.REFUSED).first()
         if refused is not None and not RawFile.objects.filter(study=study).exists():
-            raise Refusal(f"An upload was refused: {refused.refusal}")
+            raise Refusal(f"An upload was refused: {refused.refusal}", refused.refusal_action)
         done = Series.objects.filter(study=study, is_current=True).count()
         if done != last:
             say(f"reconstructed {done} of {expected} series")

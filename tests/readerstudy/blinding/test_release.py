@@ -14,6 +14,7 @@ from readerstudy.audit.services import first_broken_link
 from readerstudy.blinding import checks, services
 from readerstudy.blinding.models import Release, ReleasePreparation, Seal
 from readerstudy.faults import Refusal
+from readerstudy.intake.models import RawFile
 from readerstudy.processing.models import Job, Series
 from readerstudy.reading.models import OrderPlan, Presentation, ReadableSeries
 from readerstudy.statistics.plan import mapping_sha256
@@ -188,6 +189,21 @@ def spoil_missing_header(rows):
     storage.remove(f"{rows.series[0].path}/dicom/0001.dcm")
 
 
+def spoil_raw_file(rows):
+    """A replacement has been accepted and its processing has not begun."""
+    series = rows.series[0]
+    RawFile.objects.create(
+        study=rows.study,
+        subject=series.subject,
+        sequence=series.sequence,
+        acquisition=series.arm.acquisition,
+        path="raw/new",
+        file_name="new.h5",
+        sha256="0" * 64,
+        bytes=1,
+    )
+
+
 @pytest.mark.parametrize(
     ("spoil", "says"),
     [
@@ -199,6 +215,7 @@ def spoil_missing_header(rows):
         (spoil_series, "PAT01, SAG T2 FS: no series yet for Standard"),
         (spoil_not_current, "PAT01, SAG T2 FS: no series yet for Standard"),
         (spoil_job, "still under way"),
+        (spoil_raw_file, r"PAT01, SAG T2 FS: new\.h5 is not in its series yet"),
         (spoil_matrix, "rows differ between the arms"),
         (spoil_window, "window differ between the arms"),
         (spoil_edges, "edges differ between the arms"),

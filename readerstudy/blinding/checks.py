@@ -113,7 +113,7 @@ def plan(study: Study) -> list[str]:
 
 
 def complete(study: Study) -> list[str]:
-    """Every subject and sequence has one current series in every arm, made of its current files; no job is under way."""
+    """Every subject and sequence has a current series in every arm, made of its current files; no job is under way."""
     present = {(one.subject_id, one.sequence_id, one.arm_id) for one in current_series(study)}
     arms = list(study.arms.all())
     problems = []

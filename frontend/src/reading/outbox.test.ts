@@ -55,6 +55,16 @@ const settled = async () => {
 const grade = (criterion: string, value: number) => ({ criterion, value, cannot_grade: '', reason: '' });
 
 describe('outbox', () => {
+  it('counts the sign-offs on their way, and no other entry', async () => {
+    const server = new Server();
+    server.plan = ['lost-before'];
+    const { outbox } = make(server);
+    outbox.add('first', 'grades', {});
+    outbox.add('first', 'sign-off', {});
+    outbox.add('second', 'sign-off', {});
+    expect(outbox.signOffsWaiting).toBe(2);
+  });
+
   it('sends in the order in which things were said and ends saved', async () => {
     const server = new Server();
     const { outbox, states } = make(server);

@@ -81,6 +81,11 @@ export class Outbox {
     return this.entries.filter((entry) => entry.token === token);
   }
 
+  /** How many sign-offs are still on their way. */
+  get signOffsWaiting(): number {
+    return this.entries.filter((entry) => entry.kind === 'sign-off').length;
+  }
+
   /** Take up what an earlier page left in the store; only what belongs to the given series. */
   restore(tokens: ReadonlySet<string>): void {
     const { store } = this.options;

@@ -7,6 +7,8 @@ import type { Answer, Criterion, PresentationDescription } from './types.ts';
 import type { FrameStore } from './viewer/frames.ts';
 
 const SERIES_AHEAD = 2;
+/** The server gives a series while at most this many before it are not signed off (there: LOADED_AHEAD). */
+const UNSIGNED_BEFORE = 3;
 
 export interface Reading {
   readonly description: PresentationDescription;
@@ -50,9 +52,10 @@ export class Readings {
     this.frames.keep([reading, ...ahead].map((kept) => kept.description));
   }
 
-  /** Load the next series while this one is read. What the server does not give yet is asked for at the next sign-off. */
+  /** Load the next series while this one is read. What the server would not give yet is asked for at the next sign-off. */
   async prefetch(reading: Reading, isCurrent: () => boolean): Promise<void> {
-    for (const place of this.list.ahead(reading.description.token, SERIES_AHEAD)) {
+    for (const [index, place] of this.list.ahead(reading.description.token, SERIES_AHEAD).entries()) {
+      if (this.outbox.signOffsWaiting + index + 1 > UNSIGNED_BEFORE) return;
       const known = await this.get(place.token).catch(() => null);
       if (!known || !isCurrent()) return;
       this.keepFrames(reading);

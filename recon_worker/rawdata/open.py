@@ -14,6 +14,7 @@ from recon_worker.rawdata.siemens import measurements, open_siemens
 
 START_BYTES = 64 * 1024
 TAKEN = "ISMRMRD (HDF5) and Siemens twix files are taken."
+GE_ACTION = "Convert it to ISMRMRD with ge_to_ismrmrd and bring the result."
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "This is a DICOM image, not raw data."),
@@ -55,6 +56,8 @@ def open_kspace(path: Path) -> KSpace:
         is_twix = measurements(file, size) is not None
     if is_twix:
         return open_siemens(path)
+    if _is_ge_pfile(start, size):
+        raise InputFault("This is a GE P-file, which cannot be read directly.", GE_ACTION)
     raise InputFault(_what_it_is(start, size), TAKEN)
 
 
@@ -75,10 +78,7 @@ def _open_hdf5(path: Path) -> KSpace:
             "Bring the acquisition as ISMRMRD or Siemens twix.",
         )
     if names & {"DownloadData.xml", "Acquisition", "DownloadMetaData"}:
-        raise InputFault(
-            "This is a GE ScanArchive, which cannot be read directly.",
-            "Convert it to ISMRMRD with ge_to_ismrmrd and bring the result.",
-        )
+        raise InputFault("This is a GE ScanArchive, which cannot be read directly.", GE_ACTION)
     raise InputFault("This HDF5 file holds no raw data in a known format.", TAKEN)
 
 
@@ -88,8 +88,6 @@ def _what_it_is(start: bytes, size: int) -> str:
     for offset, magic, sentence in _OTHERS:
         if start[offset : offset + len(magic)] == magic:
             return sentence
-    if _is_ge_pfile(start, size):
-        return "This is a GE P-file, which cannot be read directly; convert it to ISMRMRD with ge_to_ismrmrd."
     head = start[:2048]
     printable = np.isin(np.frombuffer(head, np.uint8), np.frombuffer(bytes([9, 10, 13, *range(32, 127)]), np.uint8))
     if printable.mean() > 0.95:

@@ -138,6 +138,17 @@ def test_noise_map_equals_the_spread_of_pseudo_replicas(averages: int, lines: sl
     assert np.std(measured[inside] / noise_map[inside]) < 0.1
 
 
+@pytest.mark.parametrize("n_coils", [4, 32])
+def test_noise_in_air_is_as_stated(n_coils: int):
+    """Maps made of noise would add it up in phase: many coils, air as bright as dark tissue."""
+    protocol = replace(UNITY, n_coils=n_coils, columns=160, rows=128, read_mm=160.0, phase_mm=160.0)
+    volume = reconstruct(in_memory(simulate(protocol, noise_level=0.05))).volume
+    x, y = pixel_positions(protocol)
+    air = ~Ellipse(0, 0, 60, 60).inside(x, y)
+    measured = np.sqrt((np.abs(volume.array[0][air]) ** 2).mean() / 2)
+    assert measured == pytest.approx(float(volume.noise_std[0][air].mean()), rel=0.1)
+
+
 def test_noise_without_a_noise_scan_is_estimated_and_said_so():
     scan = simulate(replace(UNITY, n_coils=8), noise_level=0.05)
     with_scan = reconstruct(in_memory(scan))

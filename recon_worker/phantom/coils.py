@@ -17,7 +17,7 @@ from recon_worker.phantom.shapes import PlaneGrid, Vector
 ComplexArray = npt.NDArray[np.complex64]
 COARSE_MM = 9.0
 _SEGMENTS = 28
-_TABLE_GAP_MM = 16.0
+_TABLE_GAP_MM = 30.0
 _SPAN_MM = (380.0, 280.0)
 
 

@@ -88,7 +88,7 @@ def draw_fields(rng: np.random.Generator, subject: Subject, scan: Scan, centre_m
         centre_mm=centre_mm,
         band_mm=float(rng.uniform(42, 75)),
         band_tilt=float(rng.normal(0.0, 0.08)),
-        band_residual=float(rng.uniform(0.3, 0.55)),
+        band_residual=float(rng.uniform(0.3, 0.5) if scan.sagittal else rng.uniform(0.05, 0.12)),
         fat_residual=float(rng.uniform(0.04, 0.08)),
         phase_terms=terms,
         fine_phase=float(rng.uniform(0.08, 0.16)),

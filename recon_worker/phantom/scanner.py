@@ -20,8 +20,9 @@ from recon_worker.phantom.sampling import FineGrid, to_image
 from recon_worker.phantom.shapes import Vector
 
 ComplexArray = npt.NDArray[np.complex64]
-SLICE_PROFILE = (-0.34, 0.0, 0.34)
-"""Planes, in slice thicknesses from the middle, whose mean is a slice."""
+SAGITTAL_PROFILE = (-1 / 3, 0.0, 1 / 3)
+AXIAL_PROFILE = (-0.4, -0.2, 0.0, 0.2, 0.4)
+"""Planes, in slice thicknesses from the middle, whose mean is a slice; more where slices cut endplates obliquely."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +106,12 @@ class Scanner:
         points = middle.points(middle.whole())
         water = np.zeros(grid.shape, dtype=np.float32)
         fat = np.zeros(grid.shape, dtype=np.float32)
-        for offset in SLICE_PROFILE:
+        profile = SAGITTAL_PROFILE if scan.sagittal else AXIAL_PROFILE
+        for offset in profile:
             plane = grid.plane(self.planes[index], offset * scan.thickness_mm)
             one_water, one_fat = render(subject.layers(plane), plane.shape, scan.weighting)
-            water += one_water / np.float32(len(SLICE_PROFILE))
-            fat += one_fat / np.float32(len(SLICE_PROFILE))
+            water += one_water / np.float32(len(profile))
+            fat += one_fat / np.float32(len(profile))
         fat *= self.fields.fat_left(scan, subject, points)
         shift = scan.field_of_view_mm * FAT_SHIFT_HZ / (2000 * scan.bandwidth_khz) / grid.step_mm[0]
         signal = water + _shifted(fat, shift)
@@ -166,7 +168,7 @@ def place_slices(subject: Subject, scan: Scan) -> tuple[SlicePlane, ...]:
     if scan.sagittal:
         middle_z = (top + bottom) / 2 - 2.0
         middle_x = float(spine.curve.at("x", np.linspace(bottom, top, 30).astype(np.float32)).mean())
-        middle_y = torso.back_y + 7.0 - scan.field_of_view_mm / 2
+        middle_y = torso.back_y + 10.0 - scan.field_of_view_mm / 2
         return tuple(
             SlicePlane((middle_x + offset, middle_y, middle_z), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
             for offset in offsets

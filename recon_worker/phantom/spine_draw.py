@@ -91,8 +91,8 @@ def draw_spine(rng: np.random.Generator) -> Spine:
     """A random adult spine from T8 to S5 with the middle of L3 at the origin (LPS, mm)."""
     size = float(np.clip(rng.normal(0.985, 0.065), 0.85, 1.1))
     slope = float(np.radians(np.clip(rng.normal(38, 4.0), 30, 46)))
-    # The lordosis goes with the sacral slope, so that the thoracolumbar junction leans back by 4-18 degrees.
-    lordosis = float(np.clip((np.degrees(slope) + np.clip(rng.normal(11, 3), 4, 18)) / 45.0, 0.8, 1.35))
+    # The lordosis goes with the sacral slope, so that the thoracolumbar junction leans back by 3-14 degrees.
+    lordosis = float(np.clip((np.degrees(slope) + np.clip(rng.normal(9, 2.5), 3, 14)) / 45.0, 0.8, 1.35))
     curve_amplitude = float(np.clip(rng.normal(0, 4.0), -8, 8))
     curve_centre = float(rng.uniform(-25, 35))
     disc_height = float(np.clip(rng.normal(0.96, 0.12), 0.75, 1.25))

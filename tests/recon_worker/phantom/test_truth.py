@@ -33,7 +33,24 @@ def labels(spine):
 def test_volumes_are_those_of_the_labels(spine, labels):
     for body in spine.measured_bodies():
         counted = (labels[1] == body.level).sum() * np.prod(VOXEL_MM) / 1000
-        assert counted == pytest.approx(body_volume_cm3(body), rel=0.02), body.name
+        # A majority of large voxels loses a little of every round edge; the next test shows that it is only that.
+        assert counted == pytest.approx(body_volume_cm3(body), rel=0.03), body.name
+
+
+def test_the_volume_of_the_labels_comes_closer_with_smaller_voxels(spine):
+    body = spine.body("L3")
+    alone = replace(spine, bodies=(body,), discs=())
+
+    def error(step_mm, matrix):
+        count = 0
+        for x in np.arange(-36.0, 37.0, step_mm):
+            plane = SlicePlane((x, 0.0, 0.0), (0.0, 0.0, -1.0), (0.0, 1.0, 0.0), (1.0, 0.0, 0.0))
+            labels = label_slice(alone, plane, matrix=matrix, field_of_view_mm=112.0, thickness_mm=step_mm)[1]
+            count += np.count_nonzero(labels)
+        return abs(count * step_mm * 112.0**2 / (matrix[0] * matrix[1]) / 1000 / body_volume_cm3(body) - 1)
+
+    coarse, fine = error(2.5, (80, 56)), error(1.25, (160, 112))
+    assert fine < 0.01 and fine < 0.6 * coarse
 
 
 def test_volumes_are_those_of_random_points(spine):

@@ -1,5 +1,6 @@
 # Two commands do everything on a fresh machine: `make demo` and `make test`.
 SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
 PYTHON ?= python3
 PORT ?= 8000
 VENV := .venv
@@ -46,12 +47,12 @@ $(RUN)/venv:
 
 $(RUN)/run: requirements.txt | $(RUN)/venv
 	@echo "== Python packages (a few minutes the first time)"
-	@$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements.txt | grep -vE "already satisfied" | cut -c1-120
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements.txt | { grep -v "already satisfied" || true; } | cut -c1-120
 	@touch $@
 
 $(RUN)/test: requirements.txt requirements-test.txt | $(RUN)/venv
 	@echo "== Python packages for tests (a few minutes the first time)"
-	@$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements-test.txt | grep -vE "already satisfied" | cut -c1-120
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements-test.txt | { grep -v "already satisfied" || true; } | cut -c1-120
 	@touch $(RUN)/run $@
 
 frontend: frontend/dist/manifest.json ## build the front end

@@ -190,7 +190,7 @@ def _lineage(header: KSpaceHeader, model: NoiseModel, channels: int, coverages: 
             },
             {
                 "step": "coil combination",
-                "method": "matched filter, maps from the windowed central block over its root sum of squares, coarser in air",
+                "method": "matched filter; maps: windowed central block over its root sum of squares, coarser in air",
                 "calibration_steps": 2 * min(first.symmetric, CALIBRATION_STEPS // 2) + 1,
             },
             {

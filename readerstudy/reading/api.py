@@ -38,6 +38,7 @@ class ReaderView(APIView):
 
     authentication_classes = [ReaderAuthentication]
     content_negotiation_class = OneAnswerForm
+    metadata_class = None  # OPTIONS describes nothing
 
     def permission_denied(self, request: Request, message: str | None = None, code: str | None = None) -> NoReturn:
         """Only people without a session come here; all else is 404 by the policies."""

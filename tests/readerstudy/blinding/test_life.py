@@ -1,7 +1,7 @@
 """Lock and unblinding: who, when, over which grades; and that nothing is seen before."""
 
 import pytest
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.test import Client
 
 from readerstudy.audit.models import Event
@@ -123,8 +123,10 @@ def test_current_grades_after_the_lock_are_the_newest(rows):
 
 def test_the_key_cannot_be_rewritten(rows):
     first, second = Seal.objects.filter(study=rows.study)[:2]
-    with pytest.raises(DatabaseError, match="never changed"):
+    with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
         Seal.objects.filter(pk=first.pk).update(series=second.series)
+    with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
+        Seal.objects.filter(pk=first.pk).delete()
 
 
 @pytest.mark.parametrize("page", ["readers", "lock", "unblind"])

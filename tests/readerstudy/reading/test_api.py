@@ -169,6 +169,18 @@ def test_what_is_no_json_gets_400(rows):
         assert {"message", "action"} <= set(answer.json())
 
 
+def test_options_describe_nothing(rows):
+    client = logged_in(rows.readers[0])
+    presentations = rows.presentations(rows.readers[0])
+    answers = {
+        (answer.status_code, answer.content)
+        for token in (presentations[0].token, presentations[-1].token, "unknown")
+        for answer in [client.options(address(rows, f"presentations/{token}"))]
+    }
+    assert len(answers) == 1
+    assert answers.pop()[0] == 405
+
+
 def test_unknown_query_parameters_change_nothing(rows):
     client = logged_in(rows.readers[0])
     plain = client.get(address(rows, "study")).content

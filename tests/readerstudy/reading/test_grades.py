@@ -11,7 +11,7 @@ from readerstudy.audit.services import first_broken_link
 from readerstudy.blinding.services import release
 from readerstudy.faults import Refusal
 from readerstudy.reading import selectors, services
-from readerstudy.reading.models import Grade
+from readerstudy.reading.models import Comment, Grade
 from tests.readerstudy.reading.study_rows import grade_all, make_study, read_everything
 
 
@@ -38,8 +38,18 @@ def test_the_database_refuses_to_change_a_grade(rows):
     grade, _ = give(first_of(rows), rows.criteria[0], value=3)
     with pytest.raises(DatabaseError, match="never changed"), transaction.atomic():
         Grade.objects.filter(pk=grade.pk).update(value=5)
+    with pytest.raises(DatabaseError, match="never removed"), transaction.atomic():
+        Grade.objects.filter(pk=grade.pk).delete()
     grade.refresh_from_db()
     assert grade.value == 3
+
+
+def test_the_database_refuses_to_change_a_remark(rows):
+    remark = services.add_comment(presentation=first_of(rows), text="motion in slice 4")
+    for change in (lambda row: row.update(text="fine"), lambda row: row.delete()):
+        with pytest.raises(DatabaseError, match="never changed or removed"), transaction.atomic():
+            change(Comment.objects.filter(pk=remark.pk))
+    assert Comment.objects.get().text == "motion in slice 4"
 
 
 def test_the_same_id_adds_once(rows):

@@ -3,6 +3,7 @@ import type { PresentationDescription, StudyDescription } from './types.ts';
 import type { Answered, Entry } from './outbox.ts';
 
 export class Unreachable extends Error {}
+/** Nobody is logged in any more, or somebody else is: what this reader said waits for this reader's own login. */
 export class LoginEnded extends Error {}
 
 /** The server understood and said no, in words. */
@@ -76,14 +77,14 @@ export class ReadingApi {
       throw new Unreachable('The server cannot be reached.', { cause: error });
     }
     if (response.ok) return response;
-    if (response.status === 401 || response.status === 403) throw new LoginEnded('The login has ended.');
+    // 404: this login has no such series, so in another tab somebody else has logged in. Nothing may be thrown away then.
+    if ([401, 403, 404].includes(response.status)) throw new LoginEnded('The login has ended.');
     if (response.status === 429 || response.status >= 500) throw new Unreachable('The server does not answer as it should.');
     throw new Refused(response.status, await words(response));
   }
 }
 
 async function words(response: Response): Promise<string> {
-  if (response.status === 404) return 'This series is not in your list.';
   try {
     const { message, action } = (await response.json()) as { message?: string; action?: string };
     return [message, action].filter(Boolean).join(' ') || 'The server did not take this.';

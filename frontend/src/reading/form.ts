@@ -43,7 +43,7 @@ export class Form {
   constructor(
     private readonly keys: KeyTable,
     private readonly criteria: readonly Criterion[],
-    private readonly loginAddress: string,
+    private readonly addresses: { readonly login: string; readonly start: string },
     private readonly events: FormEvents,
   ) {
     this.rows = criteria.map((criterion, index) => this.row(criterion, index));
@@ -57,10 +57,11 @@ export class Form {
     cannot.addEventListener('click', events.cannotGrade);
     help.addEventListener('click', events.help);
     this.signButton.addEventListener('click', events.signOff);
+    const stop = element('a', { class: 'stop', href: addresses.start, title: 'To the start page; go on later' }, 'Stop');
     this.root = element(
       'aside',
       { class: 'panel', 'aria-label': 'Grades' },
-      element('div', { class: 'top' }, this.title, this.place),
+      element('div', { class: 'top' }, this.title, this.place, stop),
       element('div', { class: 'bar' }, this.bar),
       this.criteriaBox,
       element(
@@ -102,7 +103,7 @@ export class Form {
     const several = waiting === 1 ? '1 grade' : `${waiting} grades`;
     this.saveText.dataset.save = state;
     if (state === 'login') {
-      const link = element('a', { href: this.loginAddress, target: '_blank', rel: 'noopener' }, 'log in again');
+      const link = element('a', { href: this.addresses.login, target: '_blank', rel: 'noopener' }, 'log in again');
       this.saveText.replaceChildren('session ended: ', link);
       return;
     }

@@ -19,6 +19,7 @@ import type { Viewer } from './viewer/viewer.ts';
 
 const SLICES_A_PAGE = 5;
 const ZOOM_A_KEY = 1.2;
+const LOGIN_ENDED = 'Your session has ended, or somebody else has logged in.';
 
 export interface Addresses {
   readonly api: string;
@@ -50,7 +51,7 @@ export class ReadingPage {
     this.api = api;
     this.list = new ReadingList(study.presentations, study.rules.allow_back);
     this.pace = new Pace(study.seconds_per_series);
-    this.form = new Form(study.keys, study.criteria, addresses.login, {
+    this.form = new Form(study.keys, study.criteria, addresses, {
       grade: (criterion, value) => this.gradeByMouse(criterion, value),
       choose: (criterion) => this.update((state) => grading.choose(state, criterion)),
       comment: () => void this.comment(),
@@ -105,6 +106,7 @@ export class ReadingPage {
     this.draw();
     const reading = await this.read(token, opening);
     if (!reading || opening !== this.opening) return;
+    this.drawPlace(token); // the server may have said that it is signed off
     this.view.start(reading.description);
     this.readings.keepFrames(reading);
     this.view.loaded((slice) => this.frames.frame(token, slice) !== undefined);
@@ -133,11 +135,13 @@ export class ReadingPage {
         return await this.readings.get(token);
       } catch (error) {
         if (opening !== this.opening) return null;
-        if (error instanceof Refused) {
+        // Refused while sign-offs wait: the server does not know yet how far the reader is.
+        if (error instanceof Refused && !this.outbox.signOffsWaiting) {
           this.view.blank(error.message);
           return null;
         }
         this.view.blank(openingTrouble(error));
+        if (error instanceof Refused) this.outbox.retry(); // it answers, so what waits can go
         await new Promise((done) => setTimeout(done, pauseAfter(failures)));
         if (opening !== this.opening) return null;
       }
@@ -290,7 +294,7 @@ export class ReadingPage {
 
   private saving(state: SaveState, waiting: number): void {
     this.form.saving(state, waiting);
-    if (state === 'login') this.form.say('Your session has ended. Your grades are kept here until you log in again.', 'warning');
+    if (state === 'login') this.form.say(`${LOGIN_ENDED} Your grades are kept here until you log in again.`, 'warning');
     else if (this.saveState === 'login') this.form.say('');
     this.saveState = state;
     const line = document.querySelector<HTMLElement>('.finished .done-save');
@@ -316,8 +320,10 @@ export class ReadingPage {
   private framesTrouble(error: unknown, failures: number): void {
     if (!this.current) {
       if (failures) this.view.blank(openingTrouble(error));
-    } else if (failures === 0) this.form.say('');
-    else if (error instanceof LoginEnded) this.saving('login', this.outbox.waiting);
+    } else if (failures === 0) {
+      this.form.say('');
+      this.saving(this.outbox.state, this.outbox.waiting);
+    } else if (error instanceof LoginEnded) this.saving('login', this.outbox.waiting);
     else if (this.loadingLeft() && failures > 1) this.form.say('Slices cannot be loaded at the moment; trying again.', 'warning');
   }
 
@@ -385,6 +391,6 @@ export class ReadingPage {
 
 function openingTrouble(error: unknown): string {
   return error instanceof LoginEnded
-    ? 'Your session has ended. Log in again in another tab; this page then goes on.'
+    ? `${LOGIN_ENDED} Log in again in another tab; this page then goes on.`
     : 'The images cannot be loaded at the moment. Trying again ...';
 }

@@ -64,6 +64,7 @@ export class Readings {
 
   private async load(token: string): Promise<Reading> {
     const description = await this.api.presentation(token);
+    if (description.signed_off) this.list.markSignedOff(token); // perhaps in another tab
     const answers: Record<string, Answer> = { ...description.grades };
     let comment = description.comment;
     for (const entry of this.outbox.entriesOf(token)) {

@@ -19,7 +19,7 @@ import type { Viewer } from './viewer/viewer.ts';
 
 const SLICES_A_PAGE = 5;
 const ZOOM_A_KEY = 1.2;
-const LOGIN_ENDED = 'Your session has ended, or somebody else has logged in.';
+const LOGIN_ENDED = 'Session ended, or somebody else logged in.';
 
 export interface Addresses {
   readonly api: string;
@@ -294,7 +294,7 @@ export class ReadingPage {
 
   private saving(state: SaveState, waiting: number): void {
     this.form.saving(state, waiting);
-    if (state === 'login') this.form.say(`${LOGIN_ENDED} Your grades are kept here until you log in again.`, 'warning');
+    if (state === 'login') this.form.say(`${LOGIN_ENDED} Your grades wait here for your own login.`, 'warning');
     else if (this.saveState === 'login') this.form.say('');
     this.saveState = state;
     const line = document.querySelector<HTMLElement>('.finished .done-save');

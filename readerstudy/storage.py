@@ -10,8 +10,10 @@ from django.conf import settings
 def file_system() -> tuple[Any, str]:
     """The fsspec file system of `STORAGE_URL` and its root path."""
     options: dict[str, Any] = {}
-    if settings.STORAGE_URL.startswith("s3://") and (endpoint := os.environ.get("AWS_ENDPOINT_URL")):
-        options["client_kwargs"] = {"endpoint_url": endpoint}
+    if _is_object_store():
+        options["use_listings_cache"] = False  # the recon worker writes beside us
+        if endpoint := os.environ.get("S3_ENDPOINT_URL") or os.environ.get("AWS_ENDPOINT_URL"):
+            options["client_kwargs"] = {"endpoint_url": endpoint}
     system, root = fsspec.url_to_fs(settings.STORAGE_URL, **options)
     return system, root.rstrip("/")
 
@@ -30,9 +32,12 @@ def read_range(path: str, start: int, length: int) -> bytes:
 
 
 def put(local_path: str, path: str) -> None:
-    """Store a local file under `path`: whole or not at all (temporary name first, then moved)."""
+    """Store a local file under `path`: whole or not at all."""
     system, root = file_system()
     target = f"{root}/{path}"
+    if _is_object_store():
+        system.put_file(local_path, target)  # an object is seen when it is whole, never before
+        return
     system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
     temporary = f"{target}.part"
     system.put_file(local_path, temporary)
@@ -43,7 +48,8 @@ def copy(source: str, path: str) -> None:
     """Copy a stored file to another path of the same storage."""
     system, root = file_system()
     target = f"{root}/{path}"
-    system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
+    if not _is_object_store():
+        system.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
     system.cp_file(f"{root}/{source}", target)
 
 
@@ -52,3 +58,7 @@ def remove(path: str) -> None:
     system, root = file_system()
     if system.exists(f"{root}/{path}"):
         system.rm(f"{root}/{path}", recursive=True)
+
+
+def _is_object_store() -> bool:
+    return settings.STORAGE_URL.startswith("s3://")

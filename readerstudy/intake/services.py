@@ -226,7 +226,9 @@ def _fault_of(upload: Upload, size: int, sha256: str) -> Refusal | None:
         where = "here" if same_place else f"at {there.subject} · {there.sequence} · {there.acquisition}"
         return Refusal(
             f"{upload.file_name} is already {where} (as {there.file_name}).",
-            "Choose another file." if same_place else "Choose the file that belongs here.",
+            "Choose another file."
+            if same_place
+            else "Choose the file that belongs here; if this one does, remove it there first.",
         )
     if upload.study.state not in RECEIVING_STATES:
         return Refusal("The study was released to its readers before this file was whole.", "Files are closed now.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -12,7 +13,7 @@ from readerstudy.intake import folder
 from readerstudy.intake.models import RawFile, Upload
 from readerstudy.intake.selectors import current_files, latest_uploads
 from readerstudy.intake.sizes import in_words
-from readerstudy.processing import wording
+from readerstudy.processing import protocol, wording
 from readerstudy.processing.models import Job, Series
 from readerstudy.processing.policies import is_open
 from readerstudy.studies.models import Acquisition, ProtocolLine, Sequence, Study, Subject
@@ -31,6 +32,8 @@ class Page:
         self.study = study
         self.now = now
         self.is_open = is_open(study)
+        used = {arm.acquisition_id for arm in study.arms.all()}
+        self.acquisitions = [each for each in study.acquisitions.all() if each.id in used]
         self.files: dict[Key, RawFile] = {
             (each.subject_id, each.sequence_id, each.acquisition_id): each for each in current_files(study)
         }
@@ -57,9 +60,7 @@ class Page:
     def content(self) -> dict[str, Any]:
         """`summary`, `open`, `acquisitions` (a row each), `sequences` (finished or being finished)."""
         subjects, sequences = list(self.study.subjects.all()), list(self.study.sequences.all())
-        used = {arm.acquisition_id for arm in self.study.arms.all()}
-        acquisitions = [each for each in self.study.acquisitions.all() if each.id in used]
-        rows = [self._row(p, s, a) for p in subjects for s in sequences for a in acquisitions]
+        rows = [self._row(p, s, a) for p in subjects for s in sequences for a in self.acquisitions]
         shown = self._series()
         groups = [self._group(p, s, shown.get((p.id, s.id), [])) for p in subjects for s in sequences]
         return {
@@ -82,6 +83,7 @@ class Page:
             "nex": "" if nex is None else f"NEX {wording.number(nex)}",
             "file": f"{raw_file.file_name} · {in_words(raw_file.bytes)}" if raw_file else "",
             "has_file": raw_file is not None,
+            "raw_file": str(raw_file.id) if raw_file and self.is_open else None,
             "upload": None,
             "note": "",
             **_state("wait", "no file yet"),
@@ -89,10 +91,21 @@ class Page:
         if raw_file is None and (subject.id, sequence.id) in self.adopted:
             row.update(_state("done", "taken over from another study", fraction=1.0))
         if raw_file is not None:
-            row.update(self._job_state(self.jobs.get(raw_file.id), done="reconstructed"))
+            job = self.jobs.get(raw_file.id)
+            row.update(self._job_state(job, done="reconstructed"))
+            if nex is not None and job is not None and job.status == Job.Status.DONE:
+                row["note"] = protocol.remark(job.summary, nex=nex, others=self._other_nex(key, subject))
         if upload is not None:
             row.update(self._upload_state(upload, has_file=raw_file is not None))
         return row
+
+    def _other_nex(self, key: Key, subject: Subject) -> dict[str, Decimal]:
+        """What the protocol says for the other acquisitions of this place's sequence, by name."""
+        others = [each for each in self.acquisitions if each.id != key[2]]
+        if subject.protocol_id is None:
+            return {}
+        found = {each.name: self.nex.get((subject.protocol_id, key[1], each.id)) for each in others}
+        return {name: nex for name, nex in found.items() if nex is not None}
 
     def _upload_state(self, upload: Upload, *, has_file: bool) -> dict[str, Any]:
         if upload.state == Upload.State.RECEIVING:

@@ -5,6 +5,7 @@ from uuid import UUID
 from django.http import Http404
 
 from readerstudy.accounts.models import User
+from readerstudy.intake.models import RawFile
 from readerstudy.intake.policies import RECEIVING_STATES
 from readerstudy.processing.models import Job, Series
 from readerstudy.studies.models import Membership, Study
@@ -28,6 +29,15 @@ def steerable_job(user: User, study_id: UUID, job_id: UUID) -> Job:
     if job is None or not is_open(study):
         raise Http404
     return job
+
+
+def removable_file(user: User, study_id: UUID, raw_file_id: UUID) -> RawFile:
+    """A file of a study that `user` coordinates and that is not released yet. Raises Http404."""
+    study, _ = coordinated(user, study_id)
+    raw_file = RawFile.objects.filter(id=raw_file_id, study=study).first()
+    if raw_file is None or not is_open(study):
+        raise Http404
+    return raw_file
 
 
 def series_of(user: User, study_id: UUID, series_id: UUID) -> Series:

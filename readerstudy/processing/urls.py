@@ -7,6 +7,7 @@ urlpatterns = [
     path("studies/<uuid:study_id>/processing", views.page, name="page"),
     path("studies/<uuid:study_id>/processing/jobs/<uuid:job_id>/retry", views.retry, name="retry"),
     path("studies/<uuid:study_id>/processing/jobs/<uuid:job_id>/cancel", views.cancel, name="cancel"),
+    path("studies/<uuid:study_id>/processing/files/<uuid:raw_file_id>/remove", views.remove_file, name="remove-file"),
     path("studies/<uuid:study_id>/processing/series/<uuid:series_id>/preview.png", views.preview, name="preview"),
     path("studies/<uuid:study_id>/processing/series/<uuid:series_id>/lineage", views.lineage, name="lineage"),
     path("api/processing/<uuid:study_id>/status", views.status, name="status"),

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from typing import Any, cast
+from collections.abc import Callable
+from typing import cast
 from uuid import UUID
 
 from django.contrib import messages
@@ -14,7 +15,6 @@ from django.views.decorators.http import require_GET, require_POST
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
 from readerstudy.processing import policies, selectors, services
-from readerstudy.processing.models import Job
 
 PRIVATE = "private, no-store"
 
@@ -54,14 +54,24 @@ def status(request: HttpRequest, study_id: UUID) -> HttpResponse:
 @require_POST
 def retry(request: HttpRequest, study_id: UUID, job_id: UUID) -> HttpResponse:
     """Try a failed step again."""
-    return _steer(request, policies.steerable_job(_user(request), study_id, job_id), services.retry)
+    job = policies.steerable_job(_user(request), study_id, job_id)
+    return _act(request, study_id, lambda: services.retry(job_id=job.id, actor=_user(request)))
 
 
 @login_required
 @require_POST
 def cancel(request: HttpRequest, study_id: UUID, job_id: UUID) -> HttpResponse:
     """Stop a step that waits or runs."""
-    return _steer(request, policies.steerable_job(_user(request), study_id, job_id), services.cancel)
+    job = policies.steerable_job(_user(request), study_id, job_id)
+    return _act(request, study_id, lambda: services.cancel(job_id=job.id, actor=_user(request)))
+
+
+@login_required
+@require_POST
+def remove_file(request: HttpRequest, study_id: UUID, raw_file_id: UUID) -> HttpResponse:
+    """Take a file out of its place, with what was made of it."""
+    raw_file = policies.removable_file(_user(request), study_id, raw_file_id)
+    return _act(request, study_id, lambda: services.remove_file(raw_file_id=raw_file.id, actor=_user(request)))
 
 
 @login_required
@@ -99,13 +109,13 @@ def lineage(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpRespon
     return render(request, "processing/lineage.html", context)
 
 
-def _steer(request: HttpRequest, job: Job, verb: Any) -> HttpResponse:
-    """One verb on a job: JSON for the page's script, otherwise back to the page."""
+def _act(request: HttpRequest, study_id: UUID, act: Callable[[], object]) -> HttpResponse:
+    """One act: JSON for the page's script, otherwise back to the page."""
     wants_json = "application/json" in request.headers.get("Accept", "")
     try:
-        verb(job_id=job.id, actor=_user(request))
+        act()
     except Refusal as refusal:
         if wants_json:
             return JsonResponse({"message": refusal.what, "action": refusal.action}, status=409)
         messages.error(request, str(refusal))
-    return HttpResponse(status=204) if wants_json else redirect("processing:page", study_id=job.study_id)
+    return HttpResponse(status=204) if wants_json else redirect("processing:page", study_id=study_id)

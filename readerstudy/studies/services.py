@@ -322,7 +322,7 @@ def remove_subject(*, subject: Subject, actor: User) -> None:
     # Asked of the model, not of the apps above: whatever points to a subject keeps it.
     for relation in Subject._meta.related_objects:
         if relation.related_model._default_manager.filter(**{relation.field.name: subject}).exists():
-            raise Refusal(f"{subject.code} has files already.", "Remove its files first, or leave the subject in.")
+            raise Refusal(f"{subject.code} has files already.", "Remove its files on the Processing page first.")
     code = subject.code
     subject.delete()
     record(study=held.pk, actor=actor, action="studies.subject_removed", details={"code": code})

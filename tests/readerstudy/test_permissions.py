@@ -35,6 +35,7 @@ VIEWS: dict[str, set[str]] = {
     "processing:status": {COORDINATOR},
     "processing:retry": {COORDINATOR},
     "processing:cancel": {COORDINATOR},
+    "processing:remove-file": {COORDINATOR},
     "processing:preview": {COORDINATOR},
     "processing:lineage": {COORDINATOR},
     "blinding:release": {COORDINATOR},
@@ -58,13 +59,15 @@ VIEWS: dict[str, set[str]] = {
 
 POST_ONLY = {
     "studies:add-subjects", "studies:remove-subject", "studies:begin-preparing", "studies:add-person",
-    "studies:create-login", "studies:remove-person", "processing:retry", "processing:cancel", "reading:api-sessions",
-    "reading:api-open", "reading:api-grades", "reading:api-comment", "reading:api-sign-off",
+    "studies:create-login", "studies:remove-person", "processing:retry", "processing:cancel",
+    "processing:remove-file", "reading:api-sessions", "reading:api-open", "reading:api-grades", "reading:api-comment",
+    "reading:api-sign-off",
 }  # fmt: skip
 
 OTHER_ARGUMENTS: dict[str, Any] = {
     "subject_id": uuid.UUID(int=1),
     "job_id": uuid.UUID(int=1),
+    "raw_file_id": uuid.UUID(int=1),
     "series_id": uuid.UUID(int=1),
     "membership_id": 0,
     "token": "x" * 43,

@@ -7,7 +7,7 @@ import { FinishedSeriesList } from './finished';
 import { post } from './http';
 import { Polling } from './polling';
 import { AcquisitionTable, type Filter } from './table';
-import type { Addresses, PageContent } from './types';
+import type { AcquisitionRow, Addresses, PageContent } from './types';
 import { Uploads } from './uploads';
 
 function find<T extends Element>(selector: string): T {
@@ -34,6 +34,7 @@ const uploads = new Uploads(
 const table = new AcquisitionTable(find<HTMLTableSectionElement>('#acquisitions tbody'), uploads, {
   choose: (row, file) => uploads.add(row, file),
   steer,
+  remove,
 });
 const finished = new FinishedSeriesList(find('#finished .groups'), find('#finished'), steer);
 const polling = new Polling(addresses.status, show, say);
@@ -59,6 +60,15 @@ async function refreshHead(): Promise<void> {
 
 function steer(job: string, verb: 'retry' | 'cancel'): void {
   void post(`${addresses.jobs}${job}/${verb}`).then((refusal) => {
+    say(refusal);
+    polling.soon();
+  });
+}
+
+function remove(row: AcquisitionRow): void {
+  const place = `${row.subject.name} · ${row.sequence.name} · ${row.acquisition.name}`;
+  if (!row.raw_file || !confirm(`Remove the file of ${place}? Its series go with it.`)) return;
+  void post(`${addresses.files}${row.raw_file}/remove`).then((refusal) => {
     say(refusal);
     polling.soon();
   });

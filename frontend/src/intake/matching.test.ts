@@ -13,6 +13,7 @@ function row(subject: string, sequence: string, acquisition: string): Acquisitio
     nex: '',
     file: '',
     has_file: false,
+    raw_file: null,
     upload: null,
     kind: 'wait',
     stage: '',

@@ -7,6 +7,7 @@ import { aboutLeft, part, size } from './words';
 export interface RowActions {
   choose(row: AcquisitionRow, file: File): void;
   steer(job: string, verb: 'retry' | 'cancel'): void;
+  remove(row: AcquisitionRow): void;
 }
 
 export type Filter = 'all' | 'bad' | 'run' | 'missing';
@@ -194,6 +195,7 @@ export class AcquisitionTable {
     if (job && row.can_retry) made.push(button('Try again', 'Process the same file again', () => actions.steer(job, 'retry')));
     made.push(this.chooser(row, row.has_file ? 'Replace' : 'Choose file'));
     if (job && row.can_cancel) made.push(button('Cancel', 'Stop processing this file', () => actions.steer(job, 'cancel'), 'small quiet'));
+    else if (row.raw_file) made.push(button('Remove', 'Take this file out, with its series', () => actions.remove(row), 'small quiet'));
     return made;
   }
 

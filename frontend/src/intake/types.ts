@@ -35,6 +35,8 @@ export interface AcquisitionRow extends State {
   nex: string;
   file: string;
   has_file: boolean;
+  /** Its id where it may be removed. */
+  raw_file: string | null;
   upload: OpenUpload | null;
 }
 
@@ -70,4 +72,5 @@ export interface Addresses {
   status: string;
   uploads: string;
   jobs: string;
+  files: string;
 }

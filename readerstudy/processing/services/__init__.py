@@ -3,11 +3,13 @@
 from readerstudy.processing.services.events import record
 from readerstudy.processing.services.jobs import cancel, retry, start_acquisition_job, start_finishing_job
 from readerstudy.processing.services.recovery import reconcile, remove_leftovers
+from readerstudy.processing.services.removal import remove_file
 
 __all__ = [
     "cancel",
     "reconcile",
     "record",
+    "remove_file",
     "remove_leftovers",
     "retry",
     "start_acquisition_job",

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
+from readerstudy import storage
 from readerstudy.audit import services as audit
 from readerstudy.processing import contracts
 from readerstudy.processing.comparison import difference
@@ -34,6 +35,9 @@ def record(*, job_id: UUID, attempt: int, event: str, payload: dict[str, Any]) -
     """
     if not Job.objects.filter(id=job_id).exists():
         logger.warning("event %s for an unknown job %s", event, job_id)
+        if event in ("done", "failed"):
+            # Its file was removed while a worker was at it, and the worker wrote once more.
+            storage.remove(f"work/{job_id}")
         return False
     job = lock(job_id)
     if attempt != job.attempt or job.status in Job.FINAL:

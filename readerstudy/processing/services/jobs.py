@@ -32,7 +32,7 @@ def start_acquisition_job(*, raw_file_id: UUID) -> Job | None:
     there = Job.objects.filter(raw_file=raw_file).order_by("-queued_at").first()
     if there is not None:
         return there
-    _supersede(raw_file)
+    supersede(raw_file)
     job = Job(
         study=raw_file.study,
         kind=Job.Kind.ACQUISITION,
@@ -193,13 +193,15 @@ def _queue(job: Job) -> None:
     queue.send(job)
 
 
-def _supersede(raw_file: RawFile) -> None:
-    """End what was made of an older file of the same place, and the series that it went into."""
+def supersede(raw_file: RawFile, *, itself: bool = False) -> None:
+    """End what was made of an older file of the same place (`itself`: of this one too), and the series it went into."""
     here: dict[str, Any] = {"subject_id": raw_file.subject_id, "sequence_id": raw_file.sequence_id}
     jobs = Job.objects.select_for_update().filter(**here)
     of_older_file = jobs.filter(
         kind=Job.Kind.ACQUISITION, acquisition_id=raw_file.acquisition_id, status__in=[*LIVE, Job.Status.DONE]
-    ).exclude(raw_file=raw_file)
+    )
+    if not itself:
+        of_older_file = of_older_file.exclude(raw_file=raw_file)
     of_finishing = jobs.filter(kind=Job.Kind.FINISHING, status__in=[*LIVE, Job.Status.DONE, Job.Status.FAILED])
     for job in [*of_finishing, *of_older_file]:
         end_as_cancelled(job)

@@ -68,7 +68,7 @@ def test_same_file_twice_is_refused_where_it_already_is(small, tmp_path):
     again.refresh_from_db()
     assert again.state == Upload.State.REFUSED
     assert again.refusal == "renamed.h5 is already at S01 · SAG T1 · Standard (as a.h5)."
-    assert again.refusal_action == "Choose the file that belongs here."
+    assert again.refusal_action == "Choose the file that belongs here; if this one does, remove it there first."
     assert RawFile.objects.count() == 1
     assert not folder.path_of(again.id).exists()
     assert not is_stored(f"raw/{again.id}")

@@ -25,7 +25,9 @@ def download_text(*, study: Study, actor: User, name: str) -> str:
     """Text of one of NAMES. Raises Refusal before unblinding."""
     label = SIMULATED_COLUMN if study.has_simulated_grades else {}
     if name == "scores.csv":
-        return scores_csv(selectors.study_scores(study, selectors.analysis_plan(study)).table, label)
+        scores = selectors.study_scores(study, selectors.analysis_plan(study))
+        # The score alone does not tell a grade that was given from one that the plan puts in its place.
+        return scores_csv(scores.table, label, {"cannot_grade": scores.cannot_grade})
     content = services.compute_results(study=study, actor=actor).content
     if name == "results.json":
         return results_json(content)

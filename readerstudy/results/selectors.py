@@ -63,10 +63,13 @@ class StudyScores:
     completeness
         Counts: series and readers; answers expected, graded, "cannot be graded" by cause; answers of series that were
         not signed off, which do not enter.
+    cannot_grade
+        For each rating of the table why it could not be graded; empty where it could be or was not given.
     """
 
     table: ScoreTable
     completeness: dict[str, int]
+    cannot_grade: list[str]
 
 
 def study_scores(study: Study, plan: AnalysisPlan) -> StudyScores:
@@ -90,6 +93,7 @@ def study_scores(study: Study, plan: AnalysisPlan) -> StudyScores:
         answers[grade.series, grade.reader, grade.criterion_name] = grade
     counts = {"graded": 0, "image_quality": 0, "technical": 0}
     ratings: list[Rating] = []
+    cannot_grade: list[str] = []
     for line in series:
         for reader, reader_name in readers.items():
             for criterion in criteria:
@@ -104,6 +108,7 @@ def study_scores(study: Study, plan: AnalysisPlan) -> StudyScores:
                         score = plan.criteria[criterion].worst_score
                 elif answer is not None:
                     counts["technical"] += 1
+                cannot_grade.append("" if answer is None else answer.cannot_grade)
                 ratings.append(
                     Rating(
                         line.sequence.name, line.arm.name, line.subject.code, reader_name, criterion, score,
@@ -116,7 +121,7 @@ def study_scores(study: Study, plan: AnalysisPlan) -> StudyScores:
         "series": len(series), "readers": len(readers), "expected": len(ratings), **counts,
         "not_signed_off": not_signed_off,
     }  # fmt: skip
-    return StudyScores(ScoreTable(ratings), completeness)
+    return StudyScores(ScoreTable(ratings), completeness, cannot_grade)
 
 
 def box_rows(scores: ScoreTable, plan: AnalysisPlan) -> list[dict[str, Any]]:

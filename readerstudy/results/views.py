@@ -54,7 +54,9 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
             "sequence": sequence,
             "page": page,
             "readers": words.people(result.completeness["readers"]),
-            "completeness": words.completeness(result.completeness),
+            "completeness": words.completeness(
+                result.completeness, result.content["plan"]["cannot_grade_image_quality"]
+            ),
             "downloads": downloads.NAMES,
         },
     )
@@ -73,8 +75,9 @@ def download(request: HttpRequest, study_id: UUID, name: str) -> HttpResponse:
     except Refusal as refusal:
         return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
     kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
-    label = "simulated-grades-" if study.has_simulated_grades else ""
-    file_name = f"{slugify(study.name) or 'study'}-{label}{name}"
+    title = slugify(study.name) or "study"
+    label = "simulated-grades-" if study.has_simulated_grades and "simulated-grades" not in title else ""
+    file_name = f"{title}-{label}{name}"
     return HttpResponse(
         text, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{file_name}"'}
     )

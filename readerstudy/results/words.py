@@ -66,12 +66,22 @@ def signed(margin: str) -> str:
     return f"−{margin.lstrip('-')}" if margin.startswith("-") else f"+{margin}"
 
 
-def completeness(counts: Mapping[str, int]) -> str:
-    """How much of what was to be graded was graded."""
+COUNTS_AS = {
+    "worst": ("counts as the worst grade", "count as the worst grade"),
+    "missing": ("is missing", "are missing"),
+}
+"""What becomes of one that could not be graded, and of several."""
+
+
+def completeness(counts: Mapping[str, int], image_quality: str) -> str:
+    """How much of what was to be graded was graded; `image_quality` is what the plan says of the not gradable."""
     sentences = [f"In all sequences, {counts['graded']} of {counts['expected']} grades by {people(counts['readers'])}"]
-    for cause, words in (("image_quality", "because of image quality"), ("technical", "for a technical reason")):
+    for cause, words, counted in (
+        ("image_quality", "because of image quality", COUNTS_AS[image_quality]),
+        ("technical", "for a technical reason", COUNTS_AS["missing"]),
+    ):
         if counts[cause]:
-            sentences.append(f"{counts[cause]} could not be graded {words}")
+            sentences.append(f"{counts[cause]} could not be graded {words} and {counted[counts[cause] != 1]}")
     if not counts["image_quality"] and not counts["technical"]:
         sentences.append("none ungradable")
     given = sum(counts[kind] for kind in ("graded", "image_quality", "technical", "not_signed_off"))

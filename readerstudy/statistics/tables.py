@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from readerstudy.statistics.scores import COLUMNS, ScoreTable
@@ -30,14 +30,20 @@ def table_csv(name: str, rows: Iterable[Mapping[str, Any]], constant: Mapping[st
     return _csv_text([*columns, *constant], ([*(_field(row[column]) for column in columns), *values] for row in rows))
 
 
-def scores_csv(scores: ScoreTable, constant: Mapping[str, str] = NOTHING) -> str:
-    """The score table as CSV, in the form that `analyse` reads; `constant` as in `table_csv`."""
-    values = list(constant.values())
+def scores_csv(
+    scores: ScoreTable, constant: Mapping[str, str] = NOTHING, beside: Mapping[str, Sequence[str]] | None = None
+) -> str:
+    """The score table as CSV, in the form that `analyse` reads, which ignores further columns.
+
+    `beside` adds columns with a value for each rating, in their order; `constant` as in `table_csv`.
+    """
+    values, columns = list(constant.values()), beside or {}
+    more = zip(*columns.values(), strict=True) if columns else [()] * len(scores.ratings)
     return _csv_text(
-        [*COLUMNS, *constant],
+        [*COLUMNS, *columns, *constant],
         (
-            [rating.sequence, rating.arm, rating.patient, rating.reader, rating.category, _field(rating.score), *values]
-            for rating in scores.ratings
+            [one.sequence, one.arm, one.patient, one.reader, one.category, _field(one.score), *added, *values]
+            for one, added in zip(scores.ratings, more, strict=True)
         ),
     )
 

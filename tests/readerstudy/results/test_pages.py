@@ -143,7 +143,12 @@ def test_settings_in_words():
     assert words.level("0.025") == "95 %"
     assert words.alpha_text("0.05") == ".05"
     counts = {"graded": 8, "expected": 10, "readers": 3, "image_quality": 1, "technical": 0, "not_signed_off": 0}
-    assert words.completeness(counts) == (
-        "In all sequences, 8 of 10 grades by three readers; 1 could not be graded because of image quality; "
-        "1 not given."
+    assert words.completeness(counts, "worst") == (
+        "In all sequences, 8 of 10 grades by three readers; 1 could not be graded because of image quality and counts "
+        "as the worst grade; 1 not given."
+    )
+    counts |= {"graded": 4, "image_quality": 2, "technical": 3}
+    assert words.completeness(counts, "missing") == (
+        "In all sequences, 4 of 10 grades by three readers; 2 could not be graded because of image quality and are "
+        "missing; 3 could not be graded for a technical reason and are missing; 1 not given."
     )

@@ -123,6 +123,20 @@ def test_image_quality_counts_as_missing_where_the_plan_says_so(graded):
     assert scores.completeness["image_quality"] == 1
 
 
+def test_the_downloaded_scores_tell_what_was_given_from_what_the_plan_put_there(graded):
+    row = answer(graded, "image-quality")
+    text = downloads.download_text(study=graded.study, actor=None, name="scores.csv")
+    lines = list(csv.DictReader(io.StringIO(text)))
+    marked = [line for line in lines if line["cannot_grade"]]
+    assert [(line["arm"], line["category"], line["score"], line["cannot_grade"]) for line in marked] == [
+        (row["arm"], row["category"], "1", "image-quality")
+    ]
+    _, scores = score_of(graded, row)
+    assert [line["score"] for line in lines] == [
+        "" if rating.score is None else str(rating.score) for rating in scores.table.ratings
+    ]
+
+
 def test_a_technical_reason_is_missing(graded):
     score, scores = score_of(graded, answer(graded, "technical"))
     assert score is None

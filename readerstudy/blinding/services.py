@@ -22,7 +22,7 @@ from readerstudy.reading.selectors import frames_path
 from readerstudy.reading.services import create_order_plan, new_token, study_grades_sha256
 from readerstudy.statistics.plan import mapping_sha256
 from readerstudy.studies.models import Membership, Study
-from readerstudy.studies.services import set_state
+from readerstudy.studies.services import freeze_plan, set_state
 
 
 def release_problems(study: Study) -> list[str]:
@@ -139,8 +139,7 @@ def _seal(
     Seal.objects.bulk_create(Seal(readable_id=tokens[str(one.pk)], series=one, study=now) for one in shuffled)
     groups = {tokens[str(one.pk)]: (str(one.subject_id), str(one.arm_id)) for one in series}
     plan = create_order_plan(study=now, actor=actor, groups=groups)
-    now.plan_hash = mapping_sha256(now.plan)
-    now.save(update_fields=["plan_hash"])
+    freeze_plan(study=now, plan_hash=mapping_sha256(now.plan), actor=actor)
     audit = leak_audit.audit(now, frames=False)
     if audit.problems:
         raise Refusal(f"The leak audit found: {audit.problems[0]}", "The study is not released. Tell the developers.")

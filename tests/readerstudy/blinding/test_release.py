@@ -39,6 +39,8 @@ def test_release_seals_every_series_and_makes_the_orders(prepared):
     made = services.release(study=study, actor=prepared.coordinator)
     assert study.state == "reading"
     assert study.plan_hash == mapping_sha256(study.plan)
+    frozen = Event.objects.get(study=study.pk, action="studies.plan_frozen")
+    assert frozen.details == {"plan": study.plan, "sha256": study.plan_hash}
     assert {seal.series_id for seal in Seal.objects.filter(study=study)} == {one.pk for one in prepared.series}
     for reader in prepared.readers:
         shown = [one.series_id for one in prepared.presentations(reader)]
@@ -51,7 +53,9 @@ def test_release_seals_every_series_and_makes_the_orders(prepared):
     assert {check["name"] for check in made.checks} >= {"complete", "geometry", "headers", "words", "leak-audit"}
     assert not ReleasePreparation.objects.exists()
     actions = list(Event.objects.filter(study=study.pk).values_list("action", flat=True))
-    assert actions == ["reading.order_plan_made", "blinding.released", "studies.state_changed"]
+    assert actions == [
+        "reading.order_plan_made", "studies.plan_frozen", "blinding.released", "studies.state_changed",
+    ]  # fmt: skip
     assert first_broken_link(study.pk) is None
 
 

@@ -408,6 +408,9 @@ def test_what_the_server_refuses_is_said_and_taken_back(reading, open_page: Open
     page = open_page(reading)
     page.wait_for_series(reading.tokens()[0])
     page.saved()
+    # The next two series are loaded ahead: nothing may be on its way when the study is locked.
+    until(lambda: len(page.requests_to(f"{reading.tokens()[2]}/frames/")) == 9, says="two series loaded ahead")
+    page.page.wait_for_load_state("networkidle")
     reading.study.state = "locked"
     reading.study.save()
     page.press("4")

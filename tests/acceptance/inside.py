@@ -117,6 +117,14 @@ def state(*, study: str) -> dict[str, Any]:
     }
 
 
+def received(*, study: str) -> dict[str, str]:
+    """SHA-256 of the current raw files by the name of their acquisition."""
+    return {
+        file.acquisition.name: file.sha256
+        for file in RawFile.objects.filter(study=study, is_current=True).select_related("acquisition")
+    }
+
+
 def stored(*, below: str) -> list[str]:
     """Paths of all stored files below a folder of the storage."""
     system, root = storage.file_system()
@@ -125,7 +133,7 @@ def stored(*, below: str) -> list[str]:
 
 
 ACTIONS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (make_study, adopt, jobs, frames, state, stored)
+    function.__name__: function for function in (make_study, adopt, jobs, frames, state, received, stored)
 }
 
 if __name__ == "__main__":

@@ -40,10 +40,10 @@ def simulate(path: Path, **arguments: Any) -> Path:
     return path
 
 
-def simulate_pair(folder: Path, *, size: str, number: int = 1) -> RawPair:
-    """Standard and Fast of subject `number`."""
+def simulate_pair(folder: Path, *, size: str, number: int = 1, **scan: Any) -> RawPair:
+    """Standard and Fast of subject `number`; `scan` changes slices or coils."""
     paths = {}
     for name in ("Standard", "Fast"):
         path = folder / f"S{number:02d}-{name.lower()}.h5"
-        paths[name] = simulate(path, sequence=SEQUENCE, acquisition=name, size=size, number=number)
+        paths[name] = simulate(path, sequence=SEQUENCE, acquisition=name, size=size, number=number, **scan)
     return RawPair(SEQUENCE, paths["Standard"], paths["Fast"])

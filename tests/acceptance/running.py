@@ -1,5 +1,6 @@
 """A running application, its people over HTTP, and its processes from outside."""
 
+import base64
 import contextlib
 import json
 import subprocess
@@ -18,6 +19,7 @@ from readerstudy.launch.upload_client import UploadClient
 from tests.application import ROOT, Application, command_of, free_port, parent_of
 
 ANSWER_SECONDS = 120
+TUS_PART = "application/offset+octet-stream"
 COMMANDS = {
     "queue": "valkey-server",
     "light worker": "-A readerstudy",
@@ -92,6 +94,33 @@ class Person(UploadClient):
         """A form of a page; redirections are followed."""
         body = urllib.parse.urlencode({**form, "csrfmiddlewaretoken": self._cookie("csrftoken")}).encode()
         return self._ask(self._written(path, body, "application/x-www-form-urlencoded"))
+
+    def begin_upload(self, metadata: dict[str, str], length: int) -> str:
+        """Announce a file; its address."""
+        encoded = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in metadata.items())
+        headers = {"Upload-Length": str(length), "Upload-Metadata": encoded}
+        with self._send("POST", "api/uploads/", headers) as answer:
+            return urllib.parse.urljoin(self.address, answer.headers["Location"])
+
+    def offset(self, location: str) -> int:
+        """How much of a file has arrived."""
+        with self._send("HEAD", location, {}) as answer:
+            return int(answer.headers["Upload-Offset"])
+
+    def send_part(self, location: str, *, offset: int, body: bytes) -> None:
+        self._send("PATCH", location, {"Upload-Offset": str(offset), "Content-Type": TUS_PART}, body).close()
+
+    def upload_headers(self, *, offset: int, length: int) -> dict[str, str]:
+        """For a part that a test sends over a connection of its own."""
+        return {
+            "Upload-Offset": str(offset),
+            "Content-Type": TUS_PART,
+            "Content-Length": str(length),
+            "Tus-Resumable": "1.0.0",
+            "Cookie": "; ".join(f"{cookie.name}={cookie.value}" for cookie in self.cookies),
+            "X-CSRFToken": self._cookie("csrftoken"),
+            "Referer": self.address,
+        }
 
     def _written(self, path: str, body: bytes, content_type: str) -> urllib.request.Request:
         url = urllib.parse.urljoin(self.address, path)

@@ -1,0 +1,134 @@
+"""Processes of the running application die in the midst of their work: nothing is lost, nothing is recorded twice."""
+
+import hashlib
+import http.client
+import os
+import signal
+import urllib.parse
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.acceptance.raw_files import RawPair, simulate_pair
+from tests.acceptance.running import (
+    StudyAtWork,
+    descendants,
+    inside,
+    processes,
+    running,
+    wait_until,
+)
+from tests.application import Application, free_port, runs
+
+HEARTBEAT_SECONDS = 15
+"""Silence after which a worker's job is queued again; the default is longer than a test should wait."""
+VARIABLES = {"READERSTUDY_HEARTBEAT_TIMEOUT": str(HEARTBEAT_SECONDS)}
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory: pytest.TempPathFactory) -> RawPair:
+    """Acquisitions whose jobs last long enough to be disturbed: the paper's matrix, few slices and coils."""
+    return simulate_pair(tmp_path_factory.mktemp("slow"), size="full", slices=6, coils=(4, 2))
+
+
+@pytest.fixture(scope="module")
+def application(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
+    with running(tmp_path_factory.mktemp("faults") / "state", **VARIABLES) as started:
+        yield started
+
+
+def kill(process_ids: list[int]) -> None:
+    """kill -9, as the kernel does it when memory runs out."""
+    assert process_ids
+    for process_id in process_ids:
+        os.kill(process_id, signal.SIGKILL)
+
+
+def started_study(application: Application, raw: RawPair) -> StudyAtWork:
+    """A study whose first acquisition the worker has just begun with, the second one waiting."""
+    study = StudyAtWork(application, sequence=raw.sequence)
+    study.upload(raw.standard, "Standard")
+    study.upload(raw.fast, "Fast")
+    wait_until(lambda: study.is_running("Standard"), seconds=60, says="the job in its midst", every=0.05)
+    return study
+
+
+def nothing_waits(application: Application, study: StudyAtWork) -> bool:
+    return inside(application, "state", study=study.id)["waiting"] == 0
+
+
+def test_recon_worker_killed_in_mid_job(application: Application, slow: RawPair):
+    study = started_study(application, slow)
+    kill(processes(application, "recon worker"))
+    application.wait_for("recon worker ended unexpectedly and is started again")
+    wait_until(study.finished, seconds=180, says="the series, by another attempt")
+    jobs = study.check_recorded_once()
+    assert [(job["attempt"], job["lost_attempts"]) for job in jobs] == [(2, 1), (1, 0), (1, 0)]
+    assert nothing_waits(application, study)
+
+
+def test_queue_killed_in_mid_job(application: Application, slow: RawPair):
+    study = started_study(application, slow)
+    kill(processes(application, "queue"))
+    application.wait_for("queue (Valkey) ended unexpectedly and is started again")
+    wait_until(study.finished, seconds=180, says="the series")
+    jobs = study.check_recorded_once()
+    assert [job["lost_attempts"] for job in jobs] == [0, 0, 0], "the worker went on all the while"
+    wait_until(lambda: nothing_waits(application, study), seconds=60, says="an empty queue")
+
+
+def test_web_killed_in_mid_upload(application: Application, raw: RawPair):
+    study = StudyAtWork(application, sequence=raw.sequence)
+    content = raw.standard.read_bytes()
+    half = len(content) // 2
+    location = study.coordinator.begin_upload(study.metadata("Standard"), len(content))
+    connection = http.client.HTTPConnection("localhost", application.port)
+    connection.putrequest("PATCH", urllib.parse.urlparse(location).path)
+    for name, value in study.coordinator.upload_headers(offset=0, length=len(content)).items():
+        connection.putheader(name, value)
+    connection.endheaders(content[:half])
+    wait_until(lambda: study.coordinator.offset(location) == half, seconds=30, says="half of the file")
+
+    kill(processes(application, "web"))
+    application.wait_for("web server ended unexpectedly and is started again")
+    wait_until(lambda: answers(application), seconds=60, says="the web server")
+    connection.close()
+    assert study.coordinator.offset(location) == half, "what had arrived is there, and the login still holds"
+    study.coordinator.send_part(location, offset=half, body=content[half:])
+    study.upload(raw.fast, "Fast")
+    wait_until(study.finished, seconds=120, says="the series")
+    study.check_recorded_once()
+    received = inside(application, "received", study=study.id)
+    assert received["Standard"] == hashlib.sha256(content).hexdigest()
+
+
+def answers(application: Application) -> bool:
+    try:
+        return application.health() == b"ok"
+    except OSError:
+        return False
+
+
+def test_everything_killed_and_started_again_at_once(tmp_path: Path, slow: RawPair):
+    state = tmp_path / "state"
+    first = Application(state, free_port(), **VARIABLES)
+    first.wait_until_ready()
+    study = started_study(first, slow)
+    left = descendants(first.process.pid)
+    kill([first.process.pid])
+    first.process.wait()
+
+    second = Application(state, first.port, **VARIABLES)
+    try:
+        second.wait_until_ready()
+        assert not any(runs(process_id) for process_id in left), "nothing of the first run is left"
+        study.application = second
+        wait_until(study.finished, seconds=180, says="the series, by another attempt")
+        jobs = study.check_recorded_once()
+        assert jobs[0]["attempt"] >= 1
+        wait_until(lambda: nothing_waits(second, study), seconds=60, says="an empty queue")
+        assert len(processes(second, "recon worker")) == 1
+        assert len(processes(second, "queue")) == 1
+    finally:
+        assert second.stop() == 0

@@ -16,9 +16,9 @@ def log_in(page: ReaderPage, user: User) -> None:
     """As if `user` had logged in in another tab; the page takes notice when it is looked at again."""
     client = Client()
     client.force_login(user)
-    cookie: Any = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": page.page.url.split("/studies")[0]}
-    page.page.context.clear_cookies(name="sessionid")
-    page.page.context.add_cookies([cookie])
+    origin = page.page.url.split("/studies")[0]
+    cookie: Any = {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": origin}
+    page.page.context.add_cookies([cookie])  # takes the place of the one before
 
 
 def look_again(page: ReaderPage) -> None:

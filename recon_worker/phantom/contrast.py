@@ -52,6 +52,8 @@ TISSUES: dict[str, Tissue] = {
     "flowing blood": Tissue(0.06, 0.0, 1700, 60),
     "bowel wall": Tissue(0.75, 0.02, 1200, 50),
     "bowel content": Tissue(0.72, 0.05, 1300, 85),
+    # Its movement between the echoes costs signal: still water of this kind would be the brightest spot of the image.
+    "bowel fluid": Tissue(0.85, 0.0, 2000, 110),
     "liver": Tissue(0.78, 0.03, 800, 34),
     "renal cortex": Tissue(0.85, 0.02, 1150, 85),
     "renal medulla": Tissue(0.88, 0.02, 1550, 100),

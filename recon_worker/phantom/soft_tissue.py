@@ -220,7 +220,7 @@ def organ_layers(plane: PlaneGrid, spine: Spine, torso: Torso, texture: Texture)
         if float(surface.min()) > blur:
             continue
         yield Layer("bowel wall", near, occupancy(surface, blur))
-        content = ("air", "bowel content", "urine")[int(loop[6])]
+        content = ("air", "bowel content", "bowel fluid")[int(loop[6])]
         speckle = 1 + np.float32(0.2) * texture.at(local, (4.0, 4.0, 4.0), shift=3.3) if loop[6] == 1 else 1.0
         yield Layer(content, near, occupancy(surface + 3, blur) * np.float32(0.85), speckle)
     bladder = ellipsoid(points, torso.bladder, (32.0, 24.0, 22.0))

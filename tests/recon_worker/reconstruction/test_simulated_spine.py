@@ -12,11 +12,17 @@ from recon_worker.data import Volume
 from recon_worker.phantom.anatomy import draw_subject
 from recon_worker.phantom.protocol import scan_of
 from recon_worker.phantom.scanner import set_up
-from recon_worker.phantom.simulate import write_sequence
+from recon_worker.phantom.simulate import simulate_acquisition, write_sequence
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.grid import common_grid
-from recon_worker.reconstruction.intensity import acquisition_gain, intensity_map
+from recon_worker.reconstruction.intensity import (
+    STORED_REFERENCE,
+    acquisition_gain,
+    intensity_map,
+    stored_pixels,
+    stored_scale,
+)
 
 
 @pytest.fixture(scope="module", params=["SAG T2 FS", "SAG T1", "AX T2"])
@@ -54,3 +60,16 @@ def test_both_acquisitions_get_one_look(spine: Path):
     field = intensity_map(standard)
     assert np.isfinite(field).all()
     assert field.min() > 0
+
+
+@pytest.mark.parametrize(("seed", "number"), [(20230418, 1), (29, 1)])
+def test_fat_suppressed_marrow_is_well_seen_at_the_constant_window(seed: int, number: int, tmp_path: Path):
+    """Subjects whose bowel is full of fluid: it must not become the white that all else is dark against."""
+    raw = tmp_path / "standard.h5"
+    truth = simulate_acquisition(
+        raw, sequence="SAG T2 FS", acquisition="Standard", seed=seed, number=number, size="tiny", slices=7
+    )
+    volume = reconstruct(open_kspace(raw)).volume
+    magnitude = np.abs(volume.array) * intensity_map(volume)
+    shown = stored_pixels(magnitude, stored_scale(magnitude))
+    assert 0.2 < shown[np.load(truth)["bodies"] > 0].mean() / STORED_REFERENCE < 0.5

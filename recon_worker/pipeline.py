@@ -178,7 +178,8 @@ def reconstruct_to_folder(
         if save_arrays.is_dir():
             raise InputFault(f"{save_arrays} is a folder.", "Name a file for the arrays.")
     if not raw.is_file():
-        raise InputFault(f"{raw} is {'a folder' if raw.is_dir() else 'not there'}.", "Name a file with raw k-space.")
+        found = "a folder" if raw.is_dir() else "no ordinary file" if raw.exists() else "not there"
+        raise InputFault(f"{raw} is {found}.", "Name a file with raw k-space.")
     volume, summary, steps = _reconstruct(raw, _part(report, 0.0, 0.9))
     try:
         digest, length = fingerprint(raw)

@@ -178,13 +178,18 @@ def plan_from_mapping(content: Mapping[str, Any]) -> AnalysisPlan:
 def read_plan(path: Path) -> AnalysisPlan:
     """The plan of a PLAN.json file; numbers in it are taken as the decimals that are written. Raises AnalysisFault."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"), parse_float=Decimal)
+        content = json.loads(
+            path.read_text(encoding="utf-8-sig"), parse_float=Decimal, object_pairs_hook=_without_repeats
+        )
+        json.dumps(content, default=str, ensure_ascii=False).encode()  # half a surrogate pair could not be written
+    except AnalysisFault:
+        raise
     except OSError as error:
         reason = error.strerror or str(error)
         raise AnalysisFault(f"{path} cannot be read: {reason}.", "Check the path of the plan.") from error
     except UnicodeDecodeError as error:
         raise AnalysisFault(f"{path.name} is not a text file in UTF-8.", "Save the plan as JSON in UTF-8.") from error
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also a number of thousands of digits
         where = f" (line {error.lineno})" if isinstance(error, json.JSONDecodeError) else ""
         raise AnalysisFault(f"{path.name} is not valid JSON{where}.", "Correct the plan.") from error
     if not isinstance(content, dict):
@@ -252,6 +257,16 @@ def _choice(content: Mapping[str, Any], key: str, choices: tuple[str, ...], defa
     if value not in choices:
         raise AnalysisFault(f'{key} of the analysis plan cannot be "{value}".', f"Choose one of {', '.join(choices)}.")
     return str(value)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The mapping of a JSON object. JSON readers keep the last of equal names; a plan must not be read in two ways."""
+    names: set[str] = set()
+    for name, _ in pairs:
+        if name.strip() in names:
+            raise AnalysisFault(f'The analysis plan has the entry "{name.strip()}" twice.', "Keep one of the two.")
+        names.add(name.strip())
+    return dict(pairs)
 
 
 def _refuse_unknown_keys(content: Mapping[str, Any], known: tuple[str, ...], whose: str) -> None:

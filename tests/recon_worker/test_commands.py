@@ -141,6 +141,8 @@ def bad_files(folder: Path, raw: Path) -> dict[str, Path]:
     files["a folder"] = folder / "folder.h5"
     files["a folder"].mkdir()
     files["not there"] = folder / "nowhere.h5"
+    files["no ordinary file"] = folder / "pipe.h5"
+    os.mkfifo(files["no ordinary file"])
     return files
 
 
@@ -155,6 +157,7 @@ KINDS = [
     "2 GB of zeros",
     "a folder",
     "not there",
+    "no ordinary file",
 ]
 
 

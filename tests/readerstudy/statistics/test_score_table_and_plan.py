@@ -138,7 +138,15 @@ def test_refused_plans(content, sentence):
 
 @pytest.mark.parametrize(
     ("text", "sentence"),
-    [("{", "is not valid JSON (line 1)"), ("[]", "is not a mapping"), ("[" * 100_000, "not valid JSON")],
+    [
+        ("{", "is not valid JSON (line 1)"),
+        ("[]", "is not a mapping"),
+        ("[" * 100_000, "not valid JSON"),
+        ('{"alpha": "0.05", "alpha": "0.01"}', 'has the entry "alpha" twice'),
+        ('{"criteria": {"New": {"margin": "1"}, " New": {"margin": "2"}}}', 'has the entry "New" twice'),
+        ('{"alpha": ' + "1" * 6000 + "}", "is not valid JSON"),
+        ('{"criteria": {"\\ud800": {"margin": "-0.5"}}}', "is not valid JSON"),
+    ],
 )
 def test_refused_plan_files(tmp_path, text, sentence):
     (tmp_path / "plan.json").write_text(text)

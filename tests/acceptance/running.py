@@ -179,10 +179,10 @@ class StudyAtWork:
         )
 
     def is_running(self, acquisition: str, *, subject: str = "S01") -> bool:
-        """Whether the worker is in the midst of this acquisition's job."""
+        """Whether a worker has taken this acquisition's job."""
         row = self.row(acquisition, subject=subject)
         assert row["kind"] != "done", "it ended before it could be disturbed"
-        return bool(row["job"] and row["kind"] == "run" and row["stage"] != "starting")
+        return bool(row["job"] and row["kind"] == "run")
 
     def finished(self, *, subject: str = "S01") -> bool:
         """Whether the subject's series are there; a failure ends the wait."""
@@ -197,15 +197,16 @@ class StudyAtWork:
         found: list[dict[str, Any]] = inside(self.application, "jobs", study=self.id)
         return found
 
-    def check_recorded_once(self) -> list[dict[str, Any]]:
-        """Every job is done, its result stands once, and the trail says so once."""
+    def check_recorded_once(self) -> dict[str, dict[str, Any]]:
+        """The jobs of a study with one subject, by acquisition and "finishing": each is done, its result stands once,
+        and the trail says so once."""
         found = self.jobs()
+        by_name = {job["acquisition"] or job["kind"]: job for job in found}
+        assert len(found) == len(by_name) == 3
         for job in found:
             assert (job["status"], job["done_events"]) == ("done", 1), job
             assert (job["volumes"], job["series"]) == ((1, 0) if job["kind"] == "acquisition" else (0, 2)), job
-        finishing = [job for job in found if job["kind"] == "finishing"]
-        assert len(found) == 3 * len(finishing) > 0
-        return found
+        return by_name
 
     def release(self) -> None:
         """As the coordinator does it on the page."""

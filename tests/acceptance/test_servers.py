@@ -25,7 +25,7 @@ def test_a_study_on_postgresql_s3_and_valkey(tmp_path: Path, raw: RawPair, note:
         study.upload(raw.fast, "Fast")
         wait_until(study.finished, seconds=120, says="the series")
         jobs = study.check_recorded_once()
-        note("jobs on S3: " + ", ".join(f"{job['kind']} {job['seconds']:.1f} s" for job in jobs))
+        note("jobs on S3: " + ", ".join(f"{name} {job['seconds']:.1f} s" for name, job in jobs.items()))
         pictures = [series["preview"] for group in study.page()["sequences"] for series in group["series"]]
         assert len(pictures) == 2
         for picture in pictures:

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.management import call_command
+from django.db import OperationalError
 
+from readerstudy.faults import Refusal
 from readerstudy.launch import broker, checks
 from readerstudy.launch.supervisor import Service, Supervisor
 from readerstudy.settings.state import BASE_DIR, broker_socket
@@ -145,7 +147,8 @@ def run(*, host: str, port: int, say: Callable[[str], None], when_ready: Callabl
     Raises
     ------
     Refusal
-        Port in use, disk nearly full, front end not built, a process that does not stay up.
+        Port in use, disk nearly full, front end not built, a server that does not answer, a process that does not
+        stay up.
     """
     state = Path(settings.STATE)
     checks.front_end_is_built(Path(settings.FRONTEND_BUILD))
@@ -153,8 +156,14 @@ def run(*, host: str, port: int, say: Callable[[str], None], when_ready: Callabl
     lock = checks.only_one(state)
     try:
         checks.port_is_free(host, port)
+        checks.queue_server_answers(settings.REDIS_URL)
+        checks.storage_answers()
         say("preparing the database")
-        call_command("migrate", verbosity=0, interactive=False)
+        try:
+            call_command("migrate", verbosity=0, interactive=False)
+        except OperationalError as error:
+            words = str(error).strip().splitlines()[0]
+            raise Refusal(f"The database cannot be used: {words}.", "Start it, or correct DATABASE_URL.") from error
         supervisor = Supervisor(services(host=host, port=port), say)
         supervisor.take_signals()
         try:

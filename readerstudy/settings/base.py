@@ -4,6 +4,7 @@ import os
 from typing import Any
 
 import dj_database_url
+from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
 from readerstudy.settings.state import BASE_DIR
@@ -96,7 +97,12 @@ def database(url: str) -> dict[str, Any]:
     WAL alone is worse than the default: it is the upgrade from reading to writing that fails at once, so every
     transaction begins IMMEDIATE.
     """
-    configuration: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60))
+    try:
+        configuration: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=60))
+    except ValueError as error:
+        raise ImproperlyConfigured(
+            "DATABASE_URL is no address of a database. Write postgresql://user:password@host:5432/name or sqlite:///path."
+        ) from error
     if configuration["ENGINE"].endswith("sqlite3"):
         configuration["OPTIONS"] = {
             "timeout": 30,

@@ -9,7 +9,7 @@ from readerstudy import storage
 from readerstudy.accounts.models import User
 from readerstudy.audit import services as audit
 from readerstudy.faults import Refusal
-from readerstudy.intake.models import RawFile
+from readerstudy.intake.models import RawFile, Upload
 from readerstudy.processing.models import Job
 from readerstudy.processing.policies import is_open
 from readerstudy.processing.services.jobs import supersede
@@ -45,6 +45,9 @@ def remove_file(*, raw_file_id: UUID, actor: User) -> None:
     # Series and volumes go with their jobs.
     Job.objects.filter(id__in=list(jobs.values_list("id", flat=True))).delete()
     files.delete()
+    # What was said of earlier uploads to this place ("already here") no longer holds.
+    ended = [Upload.State.ACCEPTED, Upload.State.REFUSED, Upload.State.EXPIRED, Upload.State.CANCELLED]
+    Upload.objects.filter(**here, acquisition=raw_file.acquisition, state__in=ended).delete()
     details = {
         "subject": raw_file.subject.code,
         "sequence": raw_file.sequence.name,

@@ -78,6 +78,18 @@ def test_swapped_files_can_be_put_right(small, tmp_path, remove):
     assert intake.accept(upload_id=take_in(small, path, small.standard).id) is not None
 
 
+def test_its_row_is_empty_again(client, small, tmp_path, remove):
+    path = tmp_path / "standard.h5"
+    path.write_bytes(b"the same" * 64)
+    file = intake.accept(upload_id=take_in(small, path, small.standard).id)
+    assert file is not None
+    assert intake.accept(upload_id=take_in(small, path, small.standard).id) is None  # it is there already
+    remove(file)
+    client.force_login(small.coordinator)
+    row = client.get(f"/api/processing/{small.study.id}/status").json()["acquisitions"][0]
+    assert (row["kind"], row["stage"], row["note"], row["raw_file"]) == ("wait", "no file yet", "", None)
+
+
 def test_what_did_not_fit_it_is_tried_again(small, tmp_path, remove):
     wrong = raw_file(small, tmp_path, small.standard)
     done(wrong)

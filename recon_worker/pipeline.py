@@ -251,6 +251,8 @@ SUMMARY_FIELDS = (
     "lines_acquired",
     "remarks",
 )
+SUMMARY_TIMES = ("echo_time_ms", "repetition_time_ms")
+"""In the summary where the file tells them: they tell a raw file of another sequence with the same matrix."""
 
 
 def _reconstruct(path: Path, report: Report) -> tuple[Volume, dict[str, Any], dict[str, Any]]:
@@ -265,6 +267,8 @@ def _reconstruct(path: Path, report: Report) -> tuple[Volume, dict[str, Any], di
     device = compute_device()
     result = reconstruct(kspace, progress=progress, device=device)
     summary = {name: kspace.summary[name] for name in SUMMARY_FIELDS}
+    timing = kspace.summary.get("timing", {})
+    summary |= {name: timing[name] for name in SUMMARY_TIMES if timing.get(name, 0) > 0}
     return result.volume, summary, {**result.lineage, "device": device}
 
 

@@ -6,6 +6,11 @@ from typing import Any
 TOLERANCE_MM = 0.05
 """Headers carry millimetres as rounded decimals; a twentieth of a millimetre is no other protocol."""
 
+LARGEST_RATIO_OF_TIMES = 1.5
+"""Echo and repetition times vary with the patient's weight (Table 1 of the paper); more is another sequence."""
+
+TIMES = {"echo_time_ms": "TE", "repetition_time_ms": "TR"}
+
 
 def difference(summary: dict[str, Any], other: dict[str, Any], *, other_name: str) -> str:
     """One sentence on how an acquisition differs from the other one, empty if they fit.
@@ -14,7 +19,7 @@ def difference(summary: dict[str, Any], other: dict[str, Any], *, other_name: st
     ----------
     summary, other
         Summaries of the event "done": image_matrix [columns, rows], n_slices, field_of_view_mm [read, phase],
-        slice_spacing_mm.
+        slice_spacing_mm, and where the files tell them echo_time_ms and repetition_time_ms.
     other_name
         Name of the other acquisition ("Standard").
     """
@@ -32,6 +37,10 @@ def difference(summary: dict[str, Any], other: dict[str, Any], *, other_name: st
     if not _close(summary["slice_spacing_mm"], other["slice_spacing_mm"]):
         here.append(f"slice spacing {_number(summary['slice_spacing_mm'])} mm")
         there.append(f"{_number(other['slice_spacing_mm'])} mm")
+    for key, name in TIMES.items():
+        if key in summary and key in other and _other_sequence(summary[key], other[key]):
+            here.append(f"{name} {_number(summary[key])} ms")
+            there.append(f"{_number(other[key])} ms")
     if not here:
         return ""
     sentence = f"{_listed(here)}, but {other_name} has {_listed(there)}."
@@ -40,6 +49,10 @@ def difference(summary: dict[str, Any], other: dict[str, Any], *, other_name: st
 
 def _close(a: float, b: float) -> bool:
     return isclose(a, b, rel_tol=0, abs_tol=TOLERANCE_MM)
+
+
+def _other_sequence(time: float, other: float) -> bool:
+    return max(time, other) > LARGEST_RATIO_OF_TIMES * min(time, other)
 
 
 def _number(value: float) -> str:

@@ -85,6 +85,8 @@ def test_an_acquisition_job_stores_the_reconstruction(store, acquired, folder):
 
 def test_the_summary_says_what_was_acquired(acquired):
     standard, fast = acquired["standard"]["summary"], acquired["fast"]["summary"]
+    for name in ("echo_time_ms", "repetition_time_ms"):
+        assert standard[name] == fast[name] > 0
     assert standard["image_matrix"] == [48, 40] and standard["n_slices"] == 3 and standard["n_coils"] == 4
     assert (standard["n_averages"], fast["n_averages"]) == (2, 1)
     assert (standard["partial_fourier"], fast["partial_fourier"]) == (False, True)

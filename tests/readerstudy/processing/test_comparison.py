@@ -15,6 +15,24 @@ BASE: dict[str, Any] = {
 
 
 @pytest.mark.parametrize(
+    ("times", "others", "sentence"),
+    [
+        ((8, 700), (8, 760), ""),
+        ((67, 5000), (78, 5000), ""),
+        ((67, 5000), None, ""),
+        (None, (8, 700), ""),
+        ((8, 700), (67, 5000), "TE 8 ms and TR 700 ms, but Standard has 67 ms and 5000 ms."),
+        ((96, 6000), (60, 6000), "TE 96 ms, but Standard has 60 ms."),
+    ],
+)
+def test_another_sequence_with_the_same_matrix(times, others, sentence):
+    def timed(pair):
+        return BASE | (dict(zip(("echo_time_ms", "repetition_time_ms"), pair, strict=True)) if pair else {})
+
+    assert difference(timed(times), timed(others), other_name="Standard") == sentence
+
+
+@pytest.mark.parametrize(
     ("changes", "sentence"),
     [
         ({}, ""),

@@ -13,7 +13,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 
 from readerstudy.faults import Refusal
-from readerstudy.launch import broker, checks
+from readerstudy.launch import broker, checks, leftovers
 from readerstudy.launch.supervisor import Service, Supervisor
 from readerstudy.settings.state import BASE_DIR, broker_socket
 
@@ -155,6 +155,8 @@ def run(*, host: str, port: int, say: Callable[[str], None], when_ready: Callabl
     checks.disk_has_room(state)
     lock = checks.only_one(state)
     try:
+        record = state / "run" / "processes.json"
+        leftovers.end(record, say)
         checks.port_is_free(host, port)
         checks.queue_server_answers(settings.REDIS_URL)
         checks.storage_answers()
@@ -164,7 +166,7 @@ def run(*, host: str, port: int, say: Callable[[str], None], when_ready: Callabl
         except OperationalError as error:
             words = str(error).strip().splitlines()[0]
             raise Refusal(f"The database cannot be used: {words}.", "Start it, or correct DATABASE_URL.") from error
-        supervisor = Supervisor(services(host=host, port=port), say)
+        supervisor = Supervisor(services(host=host, port=port), say, record)
         supervisor.take_signals()
         try:
             supervisor.start()

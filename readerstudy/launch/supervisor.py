@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from readerstudy.faults import Refusal
+from readerstudy.launch import leftovers
 
 START_SECONDS = 90
 STOP_SECONDS = 20
@@ -108,12 +109,20 @@ class Supervisor:
         In the order of starting.
     say
         Receives one sentence for the person at the terminal.
+    record
+        File that keeps which processes run, for the next start should this supervisor be killed.
     """
 
-    def __init__(self, services: list[Service], say: Callable[[str], None]) -> None:
+    def __init__(self, services: list[Service], say: Callable[[str], None], record: Path | None = None) -> None:
         self.services = services
         self.say = say
+        self.record = record
         self.stopping = False
+
+    def _begin(self, service: Service) -> None:
+        service.start()
+        if self.record is not None:
+            leftovers.note(self.record, [one.process.pid for one in self.services if one.process is not None])
 
     def take_signals(self) -> None:
         """SIGINT and SIGTERM ask for a clean stop."""
@@ -126,7 +135,7 @@ class Supervisor:
     def start(self) -> None:
         """Start every service and wait until it is ready; Refusal (all stopped again) where one does not come up."""
         for service in self.services:
-            service.start()
+            self._begin(service)
         for service in self.services:
             if not self._wait_until_ready(service):
                 words = service.last_words()
@@ -168,7 +177,7 @@ class Supervisor:
                     f"The {service.name} ended {service.quick_deaths} times in a row: {words}",
                     f"The whole log is {service.log}.",
                 )
-            service.start()
+            self._begin(service)
             self.say(f"{service.name} ended unexpectedly and is started again; its work is taken up where it was")
 
     def stop(self) -> None:

@@ -85,18 +85,23 @@ def test_queue_killed_in_mid_job(application: Application, raw: RawPair):
     wait_until(lambda: nothing_waits(application, study), seconds=60, says="an empty queue")
 
 
-def test_web_killed_in_mid_upload(application: Application, raw: RawPair):
-    study = StudyAtWork(application, sequence=raw.sequence)
-    content = raw.standard.read_bytes()
+def half_an_upload(study: StudyAtWork, content: bytes) -> tuple[str, int, http.client.HTTPConnection]:
+    """An upload whose connection holds still after about half; its address and the bytes that have arrived."""
     half = len(content) // 2 // BLOCK_BYTES * BLOCK_BYTES
     location = study.coordinator.begin_upload(study.metadata("Standard"), len(content))
-    connection = http.client.HTTPConnection("localhost", application.port)
+    connection = http.client.HTTPConnection("localhost", study.application.port)
     connection.putrequest("PATCH", urllib.parse.urlparse(location).path)
     for name, value in study.coordinator.upload_headers(offset=0, length=len(content)).items():
         connection.putheader(name, value)
     connection.endheaders(content[:half])
     wait_until(lambda: study.coordinator.offset(location) == half, seconds=30, says="half of the file")
+    return location, half, connection
 
+
+def test_web_killed_in_mid_upload(application: Application, raw: RawPair):
+    study = StudyAtWork(application, sequence=raw.sequence)
+    content = raw.standard.read_bytes()
+    location, half, connection = half_an_upload(study, content)
     kill(processes(application, "web"))
     application.wait_for("web server ended unexpectedly and is started again")
     wait_until(lambda: answers(application), seconds=60, says="the web server")
@@ -122,6 +127,9 @@ def test_everything_killed_and_started_again_at_once(tmp_path: Path, raw: RawPai
     first = Application(state, free_port(), **VARIABLES)
     first.wait_until_ready()
     study, _ = stopped_in_mid_job(first, raw)
+    other = StudyAtWork(first, sequence=raw.sequence)
+    content = raw.standard.read_bytes()
+    location, half, connection = half_an_upload(other, content)
     left = descendants(first.process.pid)
     kill([first.process.pid])
     first.process.wait()
@@ -129,10 +137,17 @@ def test_everything_killed_and_started_again_at_once(tmp_path: Path, raw: RawPai
     second = Application(state, first.port, **VARIABLES)
     try:
         second.wait_until_ready()
+        connection.close()
         assert not any(runs(process_id) for process_id in left), "nothing of the first run is left"
+        assert other.coordinator.offset(location) == half
+        other.coordinator.send_part(location, offset=half, body=content[half:])
         study.application = second
         wait_until(study.finished, seconds=180, says="the series, by another attempt")
         study.check_recorded_once()
+        whole = {"Standard": hashlib.sha256(content).hexdigest()}
+        wait_until(
+            lambda: inside(second, "received", study=other.id) == whole, seconds=30, says="the other study's file"
+        )
         wait_until(lambda: nothing_waits(second, study), seconds=60, says="an empty queue")
         assert len(processes(second, "recon worker")) == 1
         assert len(processes(second, "queue")) == 1

@@ -1,13 +1,19 @@
 """For the tests: everything in a temporary folder, tasks run at once in the same process."""
 
+import atexit
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
 from readerstudy.settings.base import *  # noqa: F403
 from readerstudy.settings.base import database
 
-STATE = Path(os.environ.get("READERSTUDY_TEST_STATE") or tempfile.mkdtemp(prefix="readerstudy-test-"))
+if "READERSTUDY_TEST_STATE" in os.environ:
+    STATE = Path(os.environ["READERSTUDY_TEST_STATE"])
+else:
+    STATE = Path(tempfile.mkdtemp(prefix="readerstudy-test-"))
+    atexit.register(shutil.rmtree, STATE, ignore_errors=True)
 
 DEBUG = False
 SECRET_KEY = "only for tests"

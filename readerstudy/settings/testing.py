@@ -9,8 +9,8 @@ from pathlib import Path
 from readerstudy.settings.base import *  # noqa: F403
 from readerstudy.settings.base import database
 
-if "READERSTUDY_TEST_STATE" in os.environ:
-    STATE = Path(os.environ["READERSTUDY_TEST_STATE"])
+if told := os.environ.get("READERSTUDY_TEST_STATE"):
+    STATE = Path(told)
 else:
     STATE = Path(tempfile.mkdtemp(prefix="readerstudy-test-"))
     atexit.register(shutil.rmtree, STATE, ignore_errors=True)

@@ -73,3 +73,18 @@ def test_fat_suppressed_marrow_is_well_seen_at_the_constant_window(seed: int, nu
     magnitude = np.abs(volume.array) * intensity_map(volume)
     shown = stored_pixels(magnitude, stored_scale(magnitude))
     assert 0.2 < shown[np.load(truth)["bodies"] > 0].mean() / STORED_REFERENCE < 0.5
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_no_slice_takes_the_white_from_the_others(number: int, tmp_path: Path):
+    """Fat in front of a coil element, uncorrected, once left the other axial slices at a quarter of their brightness."""
+    raw = tmp_path / "axial.h5"
+    simulate_acquisition(
+        raw, sequence="AX T2", acquisition="Standard", seed=20230418, number=number, protocol="MSK", size="tiny"
+    )
+    volume = reconstruct(open_kspace(raw)).volume
+    corrected = np.abs(volume.array) * intensity_map(volume)
+    stored = stored_pixels(corrected, stored_scale(corrected))
+    brightest = np.percentile(stored, 99, axis=(1, 2))
+    assert brightest.min() > 0.8 * brightest.max()
+    assert brightest.min() > 2000

@@ -33,7 +33,8 @@ from readerstudy.studies.selectors import missing_before_preparing
 LIFE = tuple(Study.State.values)
 """The states in their order; a study goes one step at a time and never back."""
 
-CODE = re.compile(r"[A-Za-z0-9-]{1,20}")
+CODE = re.compile(r"(?=.*[0-9])[A-Za-z0-9-]{1,20}")
+"""A digit is asked for so that a name typed by mistake does not become a subject."""
 MOST_SUBJECTS_AT_ONCE = 500
 
 
@@ -293,7 +294,8 @@ def add_subjects(
     for code in codes:
         if not CODE.fullmatch(code):
             raise Refusal(
-                f"“{code}” cannot be a code.", "Use up to 20 letters, digits and hyphens; never a name or a date."
+                f"“{code}” cannot be a code.",
+                "Use up to 20 letters, digits and hyphens with a digit, such as S07; never a name.",
             )
         if codes.count(code) > 1:
             raise Refusal(f"The code {code} is given twice.", "Give each subject its own code.")

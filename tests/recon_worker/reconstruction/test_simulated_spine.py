@@ -77,7 +77,7 @@ def test_fat_suppressed_marrow_is_well_seen_at_the_constant_window(seed: int, nu
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_no_slice_takes_the_white_from_the_others(number: int, tmp_path: Path):
-    """Fat in front of a coil element, uncorrected, once left the other axial slices at a quarter of their brightness."""
+    """Fat in front of a loop, uncorrected, once left the other axial slices at a quarter of their brightness."""
     raw = tmp_path / "axial.h5"
     simulate_acquisition(
         raw, sequence="AX T2", acquisition="Standard", seed=20230418, number=number, protocol="MSK", size="tiny"

@@ -61,20 +61,20 @@ def own_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None
 
 
 def _stored_rows(table: h5py.Dataset) -> Iterator[tuple[bytes, int]]:
-    """The rows of a one-dimensional table as they lie in the file, in blocks, with the bytes of a row; nothing if they
-    are compressed or compact."""
-    if table.id.get_create_plist().get_nfilters() != 0 or table.ndim != 1:
+    """The rows of a one-dimensional table, or a single value, as they lie in the file, in blocks, with the bytes
+    of a row; nothing if they are compressed or compact."""
+    if table.id.get_create_plist().get_nfilters() != 0 or table.ndim > 1:
         return
     if table.chunks:
         for start in range(0, table.shape[0], table.chunks[0]):
             _, raw = table.id.read_direct_chunk((start,))
             size = len(raw) // table.chunks[0]
             yield raw[: min(table.chunks[0], table.shape[0] - start) * size], size
-    elif table.id.get_offset() is not None and table.shape[0]:
-        size = table.id.get_storage_size() // table.shape[0]
+    elif table.id.get_offset() is not None and table.size:
+        size = table.id.get_storage_size() // table.size
         with Path(table.file.filename).open("rb") as file:
             file.seek(table.id.get_offset())
-            yield file.read(table.shape[0] * size), size
+            yield file.read(table.size * size), size
 
 
 def read_column(table: h5py.Dataset, name: str) -> npt.NDArray[np.void]:

@@ -194,8 +194,8 @@ def _acquisition(path: Path, header: IsmrmrdHeader, heads: Heads, noise: tuple[S
     planes = _planes(lines, turned=header.siemens)
     check_extent("slices", len(planes))
     numbers, ordered = order_slices(planes)
-    columns, read_mm = _cropped(nx, encoding.encoded.field_of_view_mm[0], encoding.image.field_of_view_mm[0])
-    image_rows, phase_mm = _cropped(ny, encoding.encoded.field_of_view_mm[1], encoding.image.field_of_view_mm[1])
+    columns, read_mm = cropped(nx, encoding.encoded.field_of_view_mm[0], encoding.image.field_of_view_mm[0])
+    image_rows, phase_mm = cropped(ny, encoding.encoded.field_of_view_mm[1], encoding.image.field_of_view_mm[1])
     wanted = encoding.image.matrix[:2]
     if wanted != (columns, image_rows):
         remarks.append(
@@ -359,7 +359,7 @@ def _triple(values: npt.NDArray[np.floating]) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _cropped(encoded: int, encoded_mm: float, image_mm: float) -> tuple[int, float]:
+def cropped(encoded: int, encoded_mm: float, image_mm: float) -> tuple[int, float]:
     """Pixels of the acquired size that cover the image's field of view, and the length that they cover exactly."""
     pixels = min(encoded, max(1, round(encoded * image_mm / encoded_mm)))
     return pixels, pixels * encoded_mm / encoded

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
 
 from recon_worker.data import InputFault, KSpace
+from recon_worker.rawdata.bart import is_bart, open_bart
+from recon_worker.rawdata.fastmri import is_fastmri, open_fastmri
+from recon_worker.rawdata.ge_pfile import CONVERT, is_ge_pfile, open_ge_pfile
 from recon_worker.rawdata.hdf5 import SIGNATURE, open_hdf5
 from recon_worker.rawdata.ismrmrd import find_dataset, open_ismrmrd
 from recon_worker.rawdata.siemens import measurements, open_siemens
 
 START_BYTES = 64 * 1024
-TAKEN = "ISMRMRD (HDF5) and Siemens twix files are taken."
-GE_ACTION = "Convert it to ISMRMRD with ge_to_ismrmrd and bring the result."
+TAKEN = "ISMRMRD (HDF5), Siemens twix, fastMRI and some GE P-files are taken, BART pairs on the command line."
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "This is a DICOM image, not raw data."),
@@ -52,12 +53,14 @@ def open_kspace(path: Path) -> KSpace:
         raise InputFault("The file is empty.", "Copy it from the scanner again.")
     if _is_hdf5(path, start):
         return _open_hdf5(path)
+    if is_bart(path, start):
+        return open_bart(path)
     with path.open("rb") as file:
         is_twix = measurements(file, size) is not None
     if is_twix:
         return open_siemens(path)
-    if _is_ge_pfile(start, size):
-        raise InputFault("This is a GE P-file, which cannot be read directly.", GE_ACTION)
+    if is_ge_pfile(start, size):
+        return open_ge_pfile(path)
     raise InputFault(_what_it_is(start, size), TAKEN)
 
 
@@ -70,15 +73,19 @@ def _open_hdf5(path: Path) -> KSpace:
     with open_hdf5(path) as file:
         names = set(file)
         found = find_dataset(file) is not None
+        fastmri = is_fastmri(file)
     if found:
         return open_ismrmrd(path)
+    if fastmri:
+        return open_fastmri(path)
     if "kspace" in names:
         raise InputFault(
-            "This is a fastMRI file: it holds k-space without positions and noise, which a study needs.",
+            'This HDF5 file holds k-space without the "ismrmrd_header" of fastMRI: its field of view is unknown.',
             "Bring the acquisition as ISMRMRD or Siemens twix.",
         )
     if names & {"DownloadData.xml", "Acquisition", "DownloadMetaData"}:
-        raise InputFault("This is a GE ScanArchive, which cannot be read directly.", GE_ACTION)
+        # Its control stream, which says what each readout is, has no public description.
+        raise InputFault("This is a GE ScanArchive, in which the order of the readouts is not known.", CONVERT)
     raise InputFault("This HDF5 file holds no raw data in a known format.", TAKEN)
 
 
@@ -93,13 +100,3 @@ def _what_it_is(start: bytes, size: int) -> str:
     if printable.mean() > 0.95:
         return "This is a text file, not raw data."
     return "The file is not raw data in a known format."
-
-
-def _is_ge_pfile(start: bytes, size: int) -> bool:
-    """Revision (float32) first, then from revision 26 the offset of the samples (int32)."""
-    if len(start) < 8 or size < 100_000:
-        return False
-    revision, offset = struct.unpack("<fi", start[:8])
-    return 7.0 <= revision < 60.0 and round(revision * 1000) / 1000 == round(revision, 3) and (
-        revision < 26 or 0 < offset < size
-    )

@@ -15,6 +15,7 @@ from pathlib import Path
 from recon_worker.data import InputFault, ReconstructionFault
 from recon_worker.store import StorageFault, storage_fault
 
+RAW_FILE = "ISMRMRD (HDF5), Siemens twix, fastMRI, GE P-file (experimental), or either file of a BART pair"
 EXIT_CODES = "Exit status: 0 done; 1 failed, with one sentence on standard error; 2 wrong usage."
 
 
@@ -66,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         description="Print what a raw k-space file holds, as JSON, without any patient field.",
         epilog=EXIT_CODES,
     )
-    inspect.add_argument("raw", type=Path, metavar="RAW", help="ISMRMRD (HDF5) or Siemens twix file")
+    inspect.add_argument("raw", type=Path, metavar="RAW", help=RAW_FILE)
 
     reconstruct = commands.add_parser(
         "reconstruct",
@@ -75,7 +76,7 @@ def parser() -> argparse.ArgumentParser:
         "intensity correction. Writes the DICOM series into OUT/reconstructed/.",
         epilog=EXIT_CODES,
     )
-    reconstruct.add_argument("raw", type=Path, metavar="RAW", help="ISMRMRD (HDF5) or Siemens twix file")
+    reconstruct.add_argument("raw", type=Path, metavar="RAW", help=RAW_FILE)
     reconstruct.add_argument("out", type=Path, metavar="OUT", help="folder for the series; made if missing")
     reconstruct.add_argument(
         "--noise-reduction",

@@ -22,7 +22,7 @@ class KSpaceHeader:
     Attributes
     ----------
     format
-        "ismrmrd" or "siemens-twix" (later formats add their own name).
+        "ismrmrd", "siemens-twix", "fastmri", "bart" or "ge-pfile".
     encoded_matrix
         `(kx, ky)`: readout samples (with oversampling) and phase-encode steps of the full grid.
     image_matrix

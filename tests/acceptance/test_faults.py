@@ -40,8 +40,10 @@ def kill(process_ids: list[int]) -> None:
         os.kill(process_id, signal.SIGKILL)
 
 
-def stopped_in_mid_job(application: Application, raw: RawPair) -> tuple[StudyAtWork, list[int]]:
-    """A study of whose two jobs the worker has taken one, and the process that computes it, which is made to stand
+def stopped_in_mid_job(
+    application: Application, raw: RawPair, *, also_fast: bool = True
+) -> tuple[StudyAtWork, list[int]]:
+    """A study of whose jobs the worker has taken one, and the process that computes it, which is made to stand
     still: a small job would be over before anything could happen to it."""
     wait_until(lambda: processes(application, "job"), seconds=60, says="the process that computes")
     study = StudyAtWork(application, sequence=raw.sequence)
@@ -49,7 +51,8 @@ def stopped_in_mid_job(application: Application, raw: RawPair) -> tuple[StudyAtW
     for process_id in computing:
         os.kill(process_id, signal.SIGSTOP)
     study.upload(raw.standard, "Standard")
-    study.upload(raw.fast, "Fast")
+    if also_fast:
+        study.upload(raw.fast, "Fast")
     wait_until(lambda: study.is_running("Standard"), seconds=60, says="the job in its midst")
     return study, computing
 
@@ -82,6 +85,22 @@ def test_queue_killed_in_mid_job(application: Application, raw: RawPair):
     wait_until(study.finished, seconds=180, says="the series")
     jobs = study.check_recorded_once()
     assert {job["lost_attempts"] for job in jobs.values()} == {0}, "the worker went on all the while"
+    wait_until(lambda: nothing_waits(application, study), seconds=60, says="an empty queue")
+
+
+def test_light_worker_killed_with_its_hands_full(application: Application, raw: RawPair):
+    """It holds messages that nobody delivers again soon; what the database says is open is sent again."""
+    study, computing = stopped_in_mid_job(application, raw, also_fast=False)
+    light = processes(application, "light worker")
+    for process_id in light:
+        os.kill(process_id, signal.SIGSTOP)
+    for process_id in computing:
+        os.kill(process_id, signal.SIGCONT)
+    study.upload(raw.fast, "Fast")
+    kill(light)
+    application.wait_for("light worker (records) ended unexpectedly and is started again")
+    wait_until(study.finished, seconds=240, says="the series", every=1)
+    study.check_recorded_once()
     wait_until(lambda: nothing_waits(application, study), seconds=60, says="an empty queue")
 
 

@@ -16,7 +16,7 @@ MIN_OVERSCAN = 4
 
 @dataclass(frozen=True)
 class Coverage:
-    """Acquired phase-encode steps of a slice: one run without gaps, `first` to `last`, around `centre`.
+    """Acquired phase-encode steps of a slice: `first` to `last` around `centre`, with or without gaps.
 
     Attributes
     ----------
@@ -30,14 +30,48 @@ class Coverage:
     centre: int
 
     @property
+    def missing(self) -> int:
+        """Number of steps of the run that were not acquired."""
+        first, last = self.run
+        return int(np.count_nonzero(self.counts[first : last + 1] == 0))
+
+    @property
+    def run_length(self) -> int:
+        """Number of steps of the run."""
+        return self.run[1] - self.run[0] + 1
+
+    @property
+    def undersampled(self) -> bool:
+        """Whether steps within the run have to be unfolded from the coils."""
+        return self.missing > 0
+
+    @property
+    def widest_step(self) -> int:
+        """Largest distance of neighbouring acquired steps; 1 without gaps."""
+        return int(np.diff(np.flatnonzero(self.counts)).max(initial=1))
+
+    @property
+    def run(self) -> tuple[int, int]:
+        """First and last step that are measured or unfolded. Undersampling rarely ends on the last step of the grid: it
+        goes on round the grid's end, as the discrete transform does."""
+        if self.partial_fourier or self.first + len(self.counts) - self.last > self.widest_step:
+            return self.first, self.last
+        return 0, len(self.counts) - 1
+
+    @property
     def symmetric(self) -> int:
-        """Number of steps acquired on both sides of the centre."""
+        """Number of steps on both sides of the centre."""
         return min(self.centre - self.first, self.last - self.centre)
+
+    @property
+    def fully_sampled_reach(self) -> int:
+        """Number of steps acquired without a gap on both sides of the centre; -1 if the centre itself is missing."""
+        return reach_without_gap(self.counts > 0, self.centre)
 
     @property
     def partial_fourier(self) -> bool:
         """Whether one side lacks steps that the other has (the step at -n/2 has no partner)."""
-        return abs((self.centre - self.first) - (self.last - self.centre)) > 1
+        return abs((self.centre - self.first) - (self.last - self.centre)) > self.widest_step
 
     @property
     def filled(self) -> tuple[int, int]:
@@ -46,6 +80,22 @@ class Coverage:
             return self.first, self.last
         reach = max(self.centre - self.first, self.last - self.centre)
         return max(0, self.centre - reach), min(len(self.counts) - 1, self.centre + reach)
+
+    def unfolded(self) -> Coverage:
+        """The coverage once the gaps are filled in: every step of the run once."""
+        first, last = self.run
+        counts = np.zeros_like(self.counts)
+        counts[first : last + 1] = 1
+        return Coverage(counts, first, last, self.centre)
+
+
+def reach_without_gap(held: npt.NDArray[np.bool_], centre: int) -> int:
+    """Steps on both sides of `centre` up to the first one that `held` `[ky]` lacks; -1 if it lacks the centre."""
+    missing = np.flatnonzero(~held)
+    below, above = missing[missing <= centre], missing[missing >= centre]
+    lowest = int(below[-1]) if len(below) else -1
+    highest = int(above[0]) if len(above) else len(held)
+    return min(centre - lowest, highest - centre) - 1
 
 
 def average_lines(data: torch.Tensor, acquired: torch.Tensor) -> torch.Tensor:
@@ -67,29 +117,13 @@ def coverage(piece: KSpaceSlice, centre: int) -> Coverage:
     Raises
     ------
     InputFault
-        If steps within the acquired run are missing (parallel imaging, an interrupted acquisition), or the centre of
-        k-space with a few lines around it is.
+        If there is none, or the acquired steps end before or right behind the centre of k-space.
     """
     counts = piece.acquired.sum(axis=0).astype(np.int64)
     steps = np.flatnonzero(counts)
     if not len(steps):
         raise InputFault(f"Slice {piece.index + 1} holds no line at all.", "Check that the export finished.")
-    first, last = int(steps[0]), int(steps[-1])
-    gaps = last - first + 1 - len(steps)
-    if gaps:
-        spacing = np.diff(steps)
-        factor = int(np.bincount(spacing).argmax())
-        if factor > 1:
-            raise InputFault(
-                f"The acquisition is undersampled (parallel imaging, every {factor}. line): "
-                "this chain reconstructs fully sampled and partial Fourier acquisitions.",
-                "Acquire without parallel imaging, or export the lines that the scanner has filled in.",
-            )
-        raise InputFault(
-            f"Slice {piece.index + 1} lacks {gaps} of the {last - first + 1} lines between its outermost ones.",
-            "The acquisition was undersampled or is incomplete; export it again.",
-        )
-    found = Coverage(counts, first, last, centre)
+    found = Coverage(counts, int(steps[0]), int(steps[-1]), centre)
     if found.symmetric < MIN_OVERSCAN:
         raise InputFault(
             f"Slice {piece.index + 1} holds {max(found.symmetric, 0)} lines beyond the centre of k-space; "

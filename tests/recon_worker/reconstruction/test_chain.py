@@ -210,9 +210,9 @@ def _with_lines(acquired_lines: np.ndarray) -> Scan:
 @pytest.mark.parametrize(
     ("lines", "words"),
     [
-        (np.arange(0, 80, 2), "undersampled"),
-        (np.union1d(np.arange(0, 80, 3), np.arange(34, 47)), "undersampled"),
-        (np.setdiff1d(np.arange(80), [17, 18]), "lacks 2 of the 80 lines"),
+        (np.arange(0, 80, 2), "is undersampled: 40 of 80 lines are missing, and only 1 lines in the middle"),
+        (np.union1d(np.arange(0, 80, 4), np.arange(28, 53)), "undersampled by more than its coils can unfold"),
+        (np.setdiff1d(np.arange(80), np.arange(8, 20)), "lacks 12 of 80 lines"),
         (np.arange(45, 80), "beyond the centre"),
         (np.arange(38, 80), "2 lines beyond the centre"),
         (np.array([], dtype=int), "holds no line"),

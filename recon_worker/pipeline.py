@@ -267,6 +267,7 @@ def _reconstruct(path: Path, report: Report) -> tuple[Volume, dict[str, Any], di
     device = compute_device()
     result = reconstruct(kspace, progress=progress, device=device)
     summary = {name: kspace.summary[name] for name in SUMMARY_FIELDS}
+    summary["remarks"] = [*summary["remarks"], *result.remarks]
     timing = kspace.summary.get("timing", {})
     summary |= {name: timing[name] for name in SUMMARY_TIMES if timing.get(name, 0) > 0}
     return result.volume, summary, {**result.lineage, "device": device}

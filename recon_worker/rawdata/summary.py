@@ -55,7 +55,8 @@ def summarise(header: KSpaceHeader, lines: npt.NDArray[np.bool_], *, calibration
         "field_of_view_mm": [round(length, 3) for length in header.image_field_of_view_mm],
         "slice_thickness_mm": round(header.slice_thickness_mm, 3),
         "slice_spacing_mm": round(slice_spacing_mm(header), 3),
-        "partial_fourier": bool(abs(int(before) - int(after)) > 1),
+        # An undersampled acquisition ends up to one step of its lines earlier on either side.
+        "partial_fourier": bool(abs(int(before) - int(after)) > int(np.diff(steps).max(initial=1))),
         "undersampled": gaps > 0,
         "lines_acquired": len(steps),
         "calibration_lines": calibration_lines,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,21 @@ def test_the_summary_says_what_was_acquired(acquired):
     assert (standard["partial_fourier"], fast["partial_fourier"]) == (False, True)
     assert (standard["lines_acquired"], fast["lines_acquired"]) == (40, 24)
     assert standard["slice_spacing_mm"] == 4.4
+
+
+def test_an_undersampled_acquisition_is_done_with_a_remark(store, folder):
+    scan = simulate(Protocol(rows=48, n_coils=8), noise_level=0.005)
+    lines = np.zeros(48, dtype=bool)
+    lines[::2] = lines[14:35] = True
+    acquired = scan.acquired & lines
+    data = scan.data * acquired[None, :, None, :, None]
+    write_scan(folder / "raw" / "undersampled", replace(scan, acquired=acquired, data=data))
+    payload = run_acquisition_job(acquisition_order(store, "raw/undersampled"), store=store, report=lambda *_: None)
+    contracts.check("event", event(payload))
+    assert payload["summary"]["partial_fourier"] is False
+    assert payload["summary"]["remarks"][-1].startswith("Undersampled: 14 of 48 lines were filled in")
+    steps = payload["lineage"]["parameters"]["reconstruction"]["steps"]
+    assert next(step for step in steps if step["step"] == "unfolding")["reduction_factor"] == pytest.approx(48 / 34)
 
 
 def test_lineage_names_inputs_steps_code_and_outputs_and_no_secret(store, acquired, finished):

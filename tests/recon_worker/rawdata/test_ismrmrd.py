@@ -165,6 +165,13 @@ def test_partial_fourier_is_placed_by_the_headers_centre(tmp_path: Path):
     assert np.array_equal(next(iter(kspace.slices())).data, scan.data[0])
 
 
+def test_an_undersampled_acquisition_is_no_partial_fourier(tmp_path: Path):
+    """Every second line of 40: 20 steps below the centre, 18 above."""
+    scan = simulate(Protocol(n_slices=1), noise_level=0.02, phase_lines=slice(None, None, 2))
+    summary = open_kspace(write_scan(tmp_path / "scan.h5", scan)).summary
+    assert (summary["undersampled"], summary["partial_fourier"], summary["lines_acquired"]) == (True, False, 20)
+
+
 def test_an_asymmetric_echo_is_placed_by_its_centre_sample(tmp_path: Path):
     protocol = Protocol(n_slices=1)
     scan = simulate(protocol, noise_level=0.02)

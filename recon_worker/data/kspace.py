@@ -22,7 +22,7 @@ class KSpaceHeader:
     Attributes
     ----------
     format
-        "ismrmrd", "siemens-twix", "fastmri", "bart" or "ge-pfile".
+        "ismrmrd", "siemens-twix", "fastmri", "bart", "ge-pfile" or "ge-scanarchive".
     encoded_matrix
         `(kx, ky)`: readout samples (with oversampling) and phase-encode steps of the full grid.
     image_matrix

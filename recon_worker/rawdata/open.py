@@ -9,13 +9,14 @@ import numpy as np
 from recon_worker.data import InputFault, KSpace
 from recon_worker.rawdata.bart import is_bart, open_bart
 from recon_worker.rawdata.fastmri import is_fastmri, open_fastmri
-from recon_worker.rawdata.ge_pfile import CONVERT, is_ge_pfile, open_ge_pfile
+from recon_worker.rawdata.ge_pfile import is_ge_pfile, open_ge_pfile
+from recon_worker.rawdata.ge_scanarchive import is_scan_archive, open_scan_archive
 from recon_worker.rawdata.hdf5 import SIGNATURE, open_hdf5
 from recon_worker.rawdata.ismrmrd import find_dataset, open_ismrmrd
 from recon_worker.rawdata.siemens import measurements, open_siemens
 
 START_BYTES = 64 * 1024
-TAKEN = "ISMRMRD (HDF5), Siemens twix, fastMRI and some GE P-files are taken, BART pairs on the command line."
+TAKEN = "ISMRMRD (HDF5), Siemens twix, fastMRI, some GE P-files and ScanArchives are taken, BART pairs by hand."
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "This is a DICOM image, not raw data."),
@@ -74,18 +75,18 @@ def _open_hdf5(path: Path) -> KSpace:
         names = set(file)
         found = find_dataset(file) is not None
         fastmri = is_fastmri(file)
+        archive = is_scan_archive(file)
     if found:
         return open_ismrmrd(path)
     if fastmri:
         return open_fastmri(path)
+    if archive:
+        return open_scan_archive(path)
     if "kspace" in names:
         raise InputFault(
             'This HDF5 file holds k-space without the "ismrmrd_header" of fastMRI: its field of view is unknown.',
             "Bring the acquisition as ISMRMRD or Siemens twix.",
         )
-    if names & {"DownloadData.xml", "Acquisition", "DownloadMetaData"}:
-        # Its control stream, which says what each readout is, has no public description.
-        raise InputFault("This is a GE ScanArchive, in which the order of the readouts is not known.", CONVERT)
     raise InputFault("This HDF5 file holds no raw data in a known format.", TAKEN)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -14,77 +13,14 @@ from scipy import ndimage
 from recon_worker.data import InputFault
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
-from tests.recon_worker.support import Ellipse, Protocol, simulate
+from tests.recon_worker.ge_files import phantom, write_pfile
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "raw"
 OUTPUT = Path(__file__).resolve().parents[3] / "test-output"
-PROTOCOL = Protocol(
-    columns=40, rows=40, oversampling=1, read_mm=100.0, phase_mm=100.0, thickness_mm=3.0, spacing_mm=5.0, n_slices=3
-)
-ACQUIRED_AS = (1, 3, 2)
-"""Order of acquisition of the slices in space, counted from 1."""
-SCALE = 2000.0
-SHORT = {
-    "control": 124, "type": 132, "format": 134, "passes": 140, "groups": 142, "slices": 144, "echoes": 146,
-    "averages": 148, "views": 150, "overscan": 154, "frames": 156, "point": 158, "samples": 178, "rows": 180,
-    "first": 264, "last": 266, "flip": 198180 + 1412,
-}  # fmt: skip
-
-
-def _quantised(data: np.ndarray) -> np.ndarray:
-    """Integers in complex64, as the receiver stores them."""
-    return (np.round(data.real * SCALE) + 1j * np.round(data.imag * SCALE)).astype(np.complex64)
-
-
-def _write(path: Path, data: np.ndarray, *, alternating: bool = True, wide: bool = False, **changes: object) -> Path:
-    """A P-file of `[slice, coil, ky, kx]`; `changes` are fields by name, `floats` and `tail`."""
-    slices, coils, views, samples = data.shape
-    values = {
-        "control": 0, "type": 8 if alternating else 9, "format": 0, "passes": 1, "groups": 1, "slices": slices,
-        "echoes": 1, "averages": 1, "views": views, "overscan": 0, "frames": samples, "point": 4 if wide else 2,
-        "samples": samples, "rows": views + 1, "first": 0, "last": coils - 1, "flip": 10,
-    }  # fmt: skip
-    values |= {name: value for name, value in changes.items() if name in SHORT}
-    head = bytearray(213684)
-    struct.pack_into("<fi", head, 0, float(changes.get("revision", 26.002)), 213684)
-    for name, place in SHORT.items():
-        struct.pack_into("<h", head, place, values[name])
-    head[195184 : 195184 + 11] = b"SECRET^NAME"
-    image = 198180
-    struct.pack_into("<ff", head, image + 304, 100.0, 100.0)
-    struct.pack_into("<ff", head, image + 316, 3.0, float(changes.get("gap", 2.0)))
-    struct.pack_into("<3i", head, image + 1056, 250000, 0, 5100)
-    name = changes.get("sequence", b"2dfast")
-    head[image + 1632 : image + 1632 + len(name)] = name
-    for index in range(slices):
-        y = 10.0 + 5.0 * index + (float(changes.get("bent", 0.0)) if index == 1 else 0.0)
-        corners = [50.0, y, -50.0, 50.0, y, 50.0, -50.0, y, -50.0]
-        slot = changes.get("slots", ACQUIRED_AS)[index]
-        struct.pack_into("<hh9f", head, 36864 + 72 * index, 0, slot, *corners)
-    stored = np.zeros((coils, slices, views + 1, samples, 2), "<i4" if wide else "<i2")
-    signs = np.where(np.arange(views) % 2, -1, 1)[:, None] if alternating else 1
-    for index in range(slices):
-        block = np.asarray(data[index] * signs)
-        stored[:, ACQUIRED_AS[index] - 1, 1:] = np.stack([block.real, block.imag], axis=-1)
-    if changes.get("baseline"):
-        stored[0, 0, 0, 5] = 7
-    struct.pack_into("<q", head, 1540, stored.nbytes)
-    content = bytes(head) + stored.tobytes() + b"\0" * int(changes.get("tail", 0))
-    path.write_bytes(content[: len(content) + int(changes.get("cut", 0))])
-    return path
-
-
-def _scan() -> np.ndarray:
-    """`[slice, coil, ky, kx]`: a larger object in every further slice."""
-    objects = [Ellipse(10.0, -6.0, 15.0 + 5 * index, 20.0) for index in range(3)]
-    scans = [simulate(PROTOCOL, noise_level=0.01, seed=index, shapes=(one,)) for index, one in enumerate(objects)]
-    return _quantised(np.stack([scan.data[0, 0] for scan in scans]))
-
-
 @pytest.mark.parametrize(("alternating", "wide"), [(True, False), (False, False), (True, True)])
 def test_samples_order_signs_and_lengths_are_read(tmp_path: Path, alternating: bool, wide: bool):
-    data = _scan()
-    kspace = open_kspace(_write(tmp_path / "P00001.7", data, alternating=alternating, wide=wide))
+    data = phantom()
+    kspace = open_kspace(write_pfile(tmp_path / "P00001.7", data, alternating=alternating, wide=wide))
     header = kspace.header
     assert header.format == "ge-pfile"
     assert (header.encoded_matrix, header.image_matrix) == ((40, 40), (40, 40))
@@ -102,7 +38,7 @@ def test_samples_order_signs_and_lengths_are_read(tmp_path: Path, alternating: b
 
 
 def test_the_object_is_where_it_was(tmp_path: Path):
-    image = np.abs(reconstruct(open_kspace(_write(tmp_path / "P00001.7", _scan()))).volume.array)
+    image = np.abs(reconstruct(open_kspace(write_pfile(tmp_path / "P00001.7", phantom()))).volume.array)
     for index, one in enumerate(image):
         inside = one > 0.5 * np.median(one[one > 0.3 * one.max()])
         row, column = ndimage.center_of_mass(inside)
@@ -143,7 +79,7 @@ def test_the_object_is_where_it_was(tmp_path: Path):
     ],
 )
 def test_what_is_not_understood_is_refused_in_words(tmp_path: Path, changes: dict, words: str):
-    path = _write(tmp_path / "P00001.7", _scan(), **changes)
+    path = write_pfile(tmp_path / "P00001.7", phantom(), **changes)
     with pytest.raises(InputFault, match=words) as caught:
         for _piece in open_kspace(path).slices():
             pass
@@ -151,7 +87,7 @@ def test_what_is_not_understood_is_refused_in_words(tmp_path: Path, changes: dic
 
 
 def test_a_file_cut_off_within_its_header_is_refused(tmp_path: Path):
-    whole = _write(tmp_path / "P00001.7", _scan()).read_bytes()
+    whole = write_pfile(tmp_path / "P00001.7", phantom()).read_bytes()
     for size in (100, 150_000, 213_684):
         path = tmp_path / "cut.7"
         path.write_bytes(whole[:size])
@@ -160,7 +96,7 @@ def test_a_file_cut_off_within_its_header_is_refused(tmp_path: Path):
 
 
 def test_damaged_headers_never_end_in_anything_but_words(tmp_path: Path):
-    whole, random = _write(tmp_path / "P00001.7", _scan()).read_bytes(), np.random.default_rng(2)
+    whole, random = write_pfile(tmp_path / "P00001.7", phantom()).read_bytes(), np.random.default_rng(2)
     places = [*range(0, 360), *range(1540, 1548), *range(36864, 36864 + 216), *range(198180 + 300, 198180 + 330)]
     path = tmp_path / "damaged.7"
     for _ in range(80):

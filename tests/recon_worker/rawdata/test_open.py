@@ -17,8 +17,6 @@ from recon_worker.rawdata.open import open_kspace
 from tests.recon_worker.support import Protocol, simulate, write_scan
 from tests.recon_worker.twix import scanner_directions, twix_lines, write_twix
 
-SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "raw"
-
 
 @pytest.fixture(scope="module")
 def scan():
@@ -116,13 +114,3 @@ def test_other_hdf5_files_are_named(tmp_path: Path):
     with h5py.File(path, "w") as file:
         file["weather"] = np.arange(4)
     assert "known format" in _fault(path)
-
-
-@pytest.mark.skipif(not SHARED.exists(), reason="the shared folder with real raw data is not here")
-def test_a_real_scan_archive_is_named_with_what_to_do_before_anything_of_it_is_unpacked():
-    """It declares 285 MB in a file of 3 MB."""
-    began = time.monotonic()
-    sentence = _fault(SHARED / "ScanArchive_GRE.h5")
-    assert "GE ScanArchive" in sentence
-    assert "ISMRMRD" in sentence
-    assert time.monotonic() - began < 1.0

@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from recon_worker.data.chain_choice import PartialFourier
 from recon_worker.reconstruction.averaging import Coverage
 from recon_worker.reconstruction.fourier import to_image, to_kspace
-from recon_worker.reconstruction.partial_fourier import noise_level
+from recon_worker.reconstruction.partial_fourier import noise_gains, noise_level
 
 LEAST_REGULARISATION = 5e-4
 MOST_REGULARISATION = 2e-2
@@ -47,12 +48,15 @@ class Unfolded:
     recovered
         `[line]` for the lines of the run: the part of a line that the data determine, mean over columns; the rest is
         lost to the regularisation.
+    line_variance
+        `[line]` for the lines of the run: noise variance per part of the unfolded line, mean over columns.
     """
 
     image: torch.Tensor
     noise_std: torch.Tensor
     noise_along_phase: torch.Tensor
     recovered: torch.Tensor
+    line_variance: torch.Tensor
 
 
 def regularisation(hybrid: torch.Tensor, covered: Coverage) -> float:
@@ -69,7 +73,14 @@ def regularisation(hybrid: torch.Tensor, covered: Coverage) -> float:
     return float(np.clip(2.0 / max(signal, 2.0), LEAST_REGULARISATION, MOST_REGULARISATION))
 
 
-def unfold(hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, strength: float) -> Unfolded:
+def unfold(
+    hybrid: torch.Tensor,
+    maps: torch.Tensor,
+    covered: Coverage,
+    strength: float,
+    *,
+    partial_fourier: PartialFourier = "POCS",
+) -> Unfolded:
     """Image and noise of one undersampled slice.
 
     Parameters
@@ -82,6 +93,8 @@ def unfold(hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, strength
         Counts of the lines, and the run of lines that is to be filled.
     strength
         Regularisation, in units of noise power (see `regularisation`).
+    partial_fourier
+        What follows where one side of k-space is missing: the noise is that after it.
     """
     rows, columns = hybrid.shape[1:]
     first, last = covered.run
@@ -89,12 +102,13 @@ def unfold(hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, strength
     weights = torch.from_numpy(covered.counts).to(hybrid.device, hybrid.real.dtype)
     harmonics = to_image(torch.eye(rows, dtype=hybrid.dtype, device=hybrid.device), 0)
     fourier = harmonics[:, first : last + 1]
-    gains = _gains(covered).to(hybrid.device)
+    gains = line_gains(covered, partial_fourier).to(hybrid.device)
     # Sum over acquired lines of the products of their harmonics at any two rows.
     point_spread = (harmonics * weights) @ harmonics.conj().T
     image = torch.empty((rows, columns), dtype=hybrid.dtype, device=hybrid.device)
     variances = torch.empty((len(gains), rows, columns), dtype=weights.dtype, device=hybrid.device)
     lost = torch.zeros(last - first + 1, dtype=weights.dtype, device=hybrid.device)
+    line_variance = torch.zeros_like(lost)
     for begin in range(0, columns, batch):
         some = slice(begin, min(begin + batch, columns))
         map_columns = maps[:, :, some].permute(2, 1, 0)
@@ -109,12 +123,17 @@ def unfold(hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, strength
         folded = (maps[:, :, some].conj() * to_image(hybrid[:, :, some] * weights[:, None], 1)).sum(dim=0)
         target = to_kspace(folded, 0)[first : last + 1].T[:, :, None]
         image[:, some] = fourier @ (inverse @ target)[:, :, 0].T
-        lost += strength * inverse.diagonal(dim1=1, dim2=2).real.sum(dim=0)
+        diagonal = inverse.diagonal(dim1=1, dim2=2).real.sum(dim=0)
+        lost += strength * diagonal
+        line_variance += diagonal - strength * inverse.abs().square().sum(dim=(0, 2))
         for part, gain in enumerate(gains):
             variances[part, :, some] = _variance(inverse, fourier, gain, strength).T
     variances.clamp_(min=0)
     along, across = variances[0], variances[-1]
-    return Unfolded(image, ((along + across) / 2).sqrt(), along.sqrt(), 1 - lost / columns)
+    line_variance.clamp_(min=0)
+    return Unfolded(
+        image, ((along + across) / 2).sqrt(), along.sqrt(), 1 - lost / columns, line_variance / columns
+    )
 
 
 def _variance(inverse: torch.Tensor, fourier: torch.Tensor, gain: torch.Tensor, strength: float) -> torch.Tensor:
@@ -127,22 +146,14 @@ def _variance(inverse: torch.Tensor, fourier: torch.Tensor, gain: torch.Tensor, 
     return (harmonics.conj() * spread).real.sum(dim=1) - strength * spread.abs().square().sum(dim=1)
 
 
-def _gains(covered: Coverage) -> torch.Tensor:
-    """`[part, line]`: how often the noise of a line of the run is in the image.
+def line_gains(covered: Coverage, partial_fourier: PartialFourier = "POCS") -> torch.Tensor:
+    """`[part, line]` float32: how often the noise of a line of the run is in the image after partial Fourier.
 
-    Partial Fourier gives a missing line the conjugate of its mirrored one: then the first part is that along the
-    image's phase, where such a line counts twice, the second that across it, where it does not count. Else there is
-    one part.
+    Two parts, along and across the image's phase, or one where both are alike (`noise_gains`).
     """
     first, last = covered.run
-    if not covered.partial_fourier:
-        return torch.ones((1, last - first + 1))
-    gains = torch.ones((2, last - first + 1))
-    for line in range(first, last + 1):
-        mirrored = 2 * covered.centre - line
-        if not first <= mirrored <= last and 0 <= mirrored < len(covered.counts):
-            gains[:, line - first] = torch.tensor([2.0, 0.0])
-    return gains
+    gains = noise_gains(covered.unfolded(), partial_fourier)[:, first : last + 1]
+    return torch.from_numpy(np.ascontiguousarray(gains, dtype=np.float32))
 
 
 def noise_amplification(noise_std: torch.Tensor, covered: Coverage) -> torch.Tensor:

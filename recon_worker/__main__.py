@@ -12,11 +12,18 @@ import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
-from recon_worker.data import InputFault, ReconstructionFault
+from recon_worker.data import ChainChoice, InputFault, ReconstructionFault, chain_choice
 from recon_worker.store import StorageFault, storage_fault
 
 RAW_FILE = "ISMRMRD (HDF5), Siemens twix, fastMRI, GE P-file (experimental), or either file of a BART pair"
 EXIT_CODES = "Exit status: 0 done; 1 failed, with one sentence on standard error; 2 wrong usage."
+CHAIN_HELP = (
+    "A CHAIN names what is done otherwise than in the paper: undersampling (keep every n-th line, 1 to 8), pattern "
+    "(regular, variable density), calibration_lines (12 to 64), parallel_imaging (SENSE, GRAPPA, L1-wavelet), "
+    "coil_maps (calibration block, ESPIRiT), virtual_coils (4 to 128), echo_phase_correction (true, false), "
+    "partial_fourier (POCS, homodyne, zero filling), wavelet_strength (up to 10), apodization (none, mild); for "
+    'example --chain {"undersampling":2} sense-3.yaml.'
+)
 
 
 def _factor(text: str) -> float:
@@ -71,10 +78,11 @@ def parser() -> argparse.ArgumentParser:
 
     reconstruct = commands.add_parser(
         "reconstruct",
-        help="reconstruct a raw file to a DICOM series",
+        help="reconstruct a raw file to DICOM series",
         description="Reconstruct a raw k-space file: noise whitening, averaging, coil combination, partial Fourier, "
-        "intensity correction. Writes the DICOM series into OUT/reconstructed/.",
-        epilog=EXIT_CODES,
+        "intensity correction. Writes DICOM series into OUT/reconstructed/, OUT/denoised-25/ and so on; with several "
+        "chains into OUT/chain-1/reconstructed/, OUT/chain-2/reconstructed/ ... All have the brightness of the first.",
+        epilog=f"{CHAIN_HELP} {EXIT_CODES}",
     )
     reconstruct.add_argument("raw", type=Path, metavar="RAW", help=RAW_FILE)
     reconstruct.add_argument("out", type=Path, metavar="OUT", help="folder for the series; made if missing")
@@ -84,15 +92,29 @@ def parser() -> argparse.ArgumentParser:
         nargs="+",
         default=[],
         metavar="F",
-        help="also write denoised series with these noise reduction factors, such as 0.25 0.5 0.75 "
-        "(needs the denoising network, which this version does not have)",
+        help="also write denoised series with these noise reduction factors, such as 0.25 0.5 0.75",
+    )
+    reconstruct.add_argument(
+        "--chain",
+        nargs="+",
+        default=[],
+        metavar="CHAIN",
+        help="what differs from the paper's chain: a YAML or JSON file, or JSON text; several are computed one after "
+        "the other",
+    )
+    reconstruct.add_argument(
+        "--stored-matrix",
+        type=_count,
+        nargs=2,
+        metavar=("COLUMNS", "ROWS"),
+        help="zero fill the slices to this matrix, such as 512 512, before magnitude",
     )
     reconstruct.add_argument(
         "--save-arrays",
         type=Path,
         metavar="FILE.npz",
-        help="also save the complex image and its noise map: image (complex64), noise_std (float32; both slice, row, "
-        "column), spacing_mm, affine (voxel index to DICOM patient coordinates)",
+        help="also save the complex images and their noise map: image, denoised_25 ... (complex64), noise_std "
+        "(float32; all slice, row, column), spacing_mm, affine (voxel index to DICOM patient coordinates); for one chain",
     )
     return top
 
@@ -151,19 +173,49 @@ def _inspect(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def _reconstruct(arguments: argparse.Namespace, progress: Progress) -> None:
-    from recon_worker.pipeline import reconstruct_to_folder
+    from recon_worker.by_hand import reconstruct_to_folder
 
+    chains = [_chain(text) for text in arguments.chain] or [ChainChoice()]
+    if arguments.save_arrays is not None and len(chains) > 1:
+        raise InputFault("Arrays are saved for one chain.", "Name one chain, or leave --save-arrays out.")
     done = reconstruct_to_folder(
         arguments.raw,
         arguments.out,
-        noise_reduction=arguments.noise_reduction,
+        noise_reduction=sorted(set(arguments.noise_reduction)),
+        chains=chains,
+        stored_matrix=tuple(arguments.stored_matrix) if arguments.stored_matrix else None,
         save_arrays=arguments.save_arrays,
         report=progress,
     )
     progress.end()
     for remark in done["summary"]["remarks"]:
         print(remark, file=sys.stderr)
-    print(arguments.out / "reconstructed")
+    for number, remarks in enumerate(done["remarks"], start=1):
+        for remark in remarks:
+            print(f"Chain {number}: {remark}", file=sys.stderr)
+    for folder in done["folders"]:
+        print(arguments.out / folder)
+
+
+def _chain(text: str) -> ChainChoice:
+    """The chain in a file or in JSON text. Raises InputFault."""
+    try:
+        if text.lstrip().startswith("{"):
+            content = json.loads(text)
+        else:
+            import yaml
+
+            try:
+                content = yaml.safe_load(Path(text).read_text(encoding="utf-8"))
+            except yaml.YAMLError as error:
+                raise ValueError from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputFault(f"The chain {text} cannot be read.", "Name a YAML or JSON file, or write JSON.") from error
+    except ValueError as error:
+        raise InputFault(f"The chain {text} is neither YAML nor JSON.", "Correct it.") from error
+    if not isinstance(content, dict):
+        raise InputFault(f"The chain {text} is not a list of named entries.", "Write it as “name: value” lines.")
+    return chain_choice(content)
 
 
 COMMANDS = {"simulate": _simulate, "inspect": _inspect, "reconstruct": _reconstruct}

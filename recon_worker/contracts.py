@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import jsonschema
+from referencing import Registry, Resource
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "contracts"
+
+CHAIN_CHOICE = "chain-choice.schema.json"
+"""To which the acquisition work order refers."""
 
 Contract = Literal["acquisition-work-order", "finishing-work-order", "event"]
 
@@ -22,7 +26,8 @@ class ContractBroken(Exception):
 def _validator(contract: Contract) -> Any:
     schema = json.loads((FOLDER / f"{contract}.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
-    return jsonschema.Draft202012Validator(schema)
+    chain = Resource.from_contents(json.loads((FOLDER / CHAIN_CHOICE).read_text()))
+    return jsonschema.Draft202012Validator(schema, registry=Registry().with_resource(CHAIN_CHOICE, chain))
 
 
 def check(contract: Contract, message: object) -> None:
@@ -30,3 +35,18 @@ def check(contract: Contract, message: object) -> None:
     error = jsonschema.exceptions.best_match(_validator(contract).iter_errors(message))
     if error is not None:
         raise ContractBroken(f"{contract}, {error.json_path}: {error.message[:300]}")
+
+
+def current(kind: Literal["acquisition", "finishing"], order: dict[str, Any]) -> dict[str, Any]:
+    """A work order in the words of version 2.
+
+    One of version 1 may still lie in the queue when a newer worker starts: it asks for the paper's chain and for no
+    zero filling. Any other is returned as it is.
+    """
+    if order.get("version") != 1:
+        return order
+    if kind == "finishing":
+        return {**order, "version": 2, "stored_matrix": None}
+    factors = order.get("noise_reduction", [])
+    kept = {name: value for name, value in order.items() if name != "noise_reduction"}
+    return {**kept, "version": 2, "chains": [{"chain": {}, "noise_reduction": [0, *factors]}]}

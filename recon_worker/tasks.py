@@ -107,6 +107,7 @@ def _run(kind: Kind, job: str, attempt: int, order: dict[str, Any]) -> None:
             "versions": {"recon_worker": code_version()["version"], **library_versions()},
         },
     )
+    order = contracts.current(kind, order)
     try:
         contracts.check("acquisition-work-order" if kind == "acquisition" else "finishing-work-order", order)
     except contracts.ContractBroken as error:

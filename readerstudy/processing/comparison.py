@@ -1,5 +1,6 @@
 """Do two acquisitions of one subject and sequence fit? They must, to be read as one sequence."""
 
+from collections.abc import Sequence
 from math import isclose
 from typing import Any
 
@@ -47,6 +48,13 @@ def difference(summary: dict[str, Any], other: dict[str, Any], *, other_name: st
     return sentence[0].upper() + sentence[1:]
 
 
+def too_large_for(stored_matrix: list[int] | None, image_matrix: list[int]) -> str:
+    """One sentence where the acquired matrix (both: columns, rows) exceeds the one that its sequence is stored in."""
+    if stored_matrix is None or all(a <= b for a, b in zip(image_matrix, stored_matrix, strict=True)):
+        return ""
+    return f"Matrix {_times(image_matrix)}, but the study stores this sequence in {_times(stored_matrix)}."
+
+
 def _close(a: float, b: float) -> bool:
     return isclose(a, b, rel_tol=0, abs_tol=TOLERANCE_MM)
 
@@ -59,7 +67,7 @@ def _number(value: float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".")
 
 
-def _times(values: list[float]) -> str:
+def _times(values: Sequence[float]) -> str:
     return " × ".join(_number(value) for value in values)
 
 

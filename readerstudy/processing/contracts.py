@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
+CHAIN_CHOICE = "chain-choice.schema.json"
 FOLDER = Path(__file__).resolve().parent.parent.parent / "docs" / "contracts"
 
 
@@ -19,7 +21,8 @@ def _validator(name: str, definition: str = "") -> Draft202012Validator:
     schema = json.loads((FOLDER / f"{name}.schema.json").read_text())
     if definition:
         schema = {"$schema": schema["$schema"], "$defs": schema["$defs"], "$ref": f"#/$defs/{definition}"}
-    return Draft202012Validator(schema)
+    chain = Resource.from_contents(json.loads((FOLDER / CHAIN_CHOICE).read_text()))
+    return Draft202012Validator(schema, registry=Registry().with_resource(CHAIN_CHOICE, chain))
 
 
 def check_order(kind: str, order: dict[str, Any]) -> None:
@@ -39,3 +42,14 @@ def _check(validator: Draft202012Validator, content: Any) -> None:
     error = min(validator.iter_errors(content), key=lambda each: list(map(str, each.path)), default=None)
     if error is not None:
         raise BrokenContract(f"{error.json_path}: {error.message[:500]}")
+
+
+def current(kind: str, order: dict[str, Any]) -> dict[str, Any]:
+    """A work order in the words of version 2: one of version 1, of a job that was queued before an upgrade, asks for
+    the paper's chain and no zero filling."""
+    if order.get("version") != 1:
+        return order
+    if kind == "finishing":
+        return {**order, "version": 2, "stored_matrix": None}
+    kept = {name: value for name, value in order.items() if name != "noise_reduction"}
+    return {**kept, "version": 2, "chains": [{"chain": {}, "noise_reduction": [0, *order["noise_reduction"]]}]}

@@ -84,16 +84,26 @@ class Job(models.Model):
 
 
 class VolumeFile(models.Model):
-    """A complex volume that an acquisition job stored."""
+    """A complex volume that an acquisition job stored: of one chain, with one noise reduction."""
 
     job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="volumes")
+    chain_index = models.PositiveSmallIntegerField(default=0, help_text="Place of the chain in the work order.")
+    chain = models.JSONField(default=dict, help_text="The chain as it was ordered; empty: the paper's.")
     noise_reduction = models.DecimalField(max_digits=4, decimal_places=2, default=0)
+    noise_reduction_reached = models.FloatField(
+        null=True, help_text="What the network could take, at most what was ordered; null: nothing was denoised."
+    )
+    remarks = models.JSONField(default=list, help_text="What holds for this chain alone, for the coordinator.")
     path = models.CharField(max_length=300)
     sha256 = models.CharField(max_length=64)
     bytes = models.PositiveBigIntegerField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["job", "noise_reduction"], name="processing_volumefile_unique")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["job", "chain_index", "noise_reduction"], name="processing_volumefile_unique"
+            )
+        ]
 
 
 class Series(models.Model):
@@ -114,6 +124,8 @@ class Series(models.Model):
     edges = models.JSONField(help_text="left, right, top, bottom: one letter each")
     files = models.JSONField(default=list, help_text="path, sha256 and bytes of every file")
     preview = models.CharField(max_length=300, blank=True)
+    noise_reduction_reached = models.FloatField(null=True, help_text="Of its volume. Never served to a reader.")
+    remarks = models.JSONField(default=list, help_text="Of its volume, for the coordinator.")
     is_current = models.BooleanField(default=True)
 
     class Meta:

@@ -7,6 +7,7 @@ from celery import shared_task
 from django.db import OperationalError
 
 from readerstudy.processing import services
+from readerstudy.studies.models import Study
 
 AGAIN = {"autoretry_for": (OperationalError,), "retry_backoff": True, "max_retries": 6}
 """A database that is busy, restarts, or broke a tie between two transactions."""
@@ -16,6 +17,12 @@ AGAIN = {"autoretry_for": (OperationalError,), "retry_backoff": True, "max_retri
 def start(*, raw_file: str) -> None:
     """A raw file has come in."""
     services.start_acquisition_job(raw_file_id=UUID(raw_file))
+
+
+@shared_task(name="processing.follow_design", **AGAIN)
+def follow_design(*, study: str) -> None:
+    """Arms or a stored matrix changed."""
+    services.follow_design(study=Study.objects.get(pk=UUID(study)))
 
 
 @shared_task(name="processing.record", **AGAIN)

@@ -7,9 +7,17 @@ from django.db import transaction
 
 from readerstudy.accounts.models import User
 from readerstudy.audit.services import record
+from readerstudy.celery import app as celery_app
 from readerstudy.faults import Refusal
-from readerstudy.studies.definition import CriterionDefinition, check_criterion, check_plan, check_reader_rules
-from readerstudy.studies.models import Criterion, Study
+from readerstudy.studies.definition import (
+    CriterionDefinition,
+    arm_definition,
+    check_criterion,
+    check_plan,
+    check_reader_rules,
+    check_stored_matrix,
+)
+from readerstudy.studies.models import Arm, Criterion, Sequence, Study
 from readerstudy.studies.policies import require_coordinator, require_editable
 from readerstudy.studies.services import checked_name, held_study
 
@@ -120,3 +128,99 @@ def change_reader_rules(*, study: Study, rules: Mapping[str, Any], actor: User) 
         record(study=held.pk, actor=actor, action="studies.reader_rules_changed", details=details)
     study.refresh_from_db()
     return study
+
+
+# What is compared
+
+
+@transaction.atomic
+def add_arm(*, study: Study, arm: Mapping[str, Any], actor: User) -> Arm:
+    """Add an arm; what it needs is reconstructed from the files that are there.
+
+    Parameters
+    ----------
+    arm
+        As in a preset: name, acquisition, noise_reduction (decimal text), chain (what differs from the paper's),
+        colour.
+
+    Refuses a name that is taken, a second arm of the same acquisition, chain and noise reduction, and whatever a preset
+    could not have.
+    """
+    held = _open(study, actor)
+    acquisitions = {one.name: one for one in held.acquisitions.all()}
+    wanted = arm_definition({**arm, "reference": False}, tuple(acquisitions))
+    arms = list(held.arms.select_related("acquisition"))
+    for there in arms:
+        if there.name == wanted.name:
+            raise Refusal(f"The study has an arm {there.name} already.", "Give this one another name.")
+        if (there.acquisition.name, there.noise_reduction, there.full_chain) == (
+            wanted.acquisition,
+            wanted.noise_reduction,
+            wanted.chain,
+        ):
+            raise Refusal(f"{there.name} is the same already.", "Choose another chain or noise reduction.")
+    added = Arm.objects.create(
+        study=held,
+        name=wanted.name,
+        order=max((one.order for one in arms), default=0) + 1,
+        acquisition=acquisitions[wanted.acquisition],
+        noise_reduction=wanted.noise_reduction,
+        chain=wanted.chain,
+        colour=wanted.colour,
+    )
+    details = {
+        "name": added.name,
+        "acquisition": wanted.acquisition,
+        "noise_reduction": format(wanted.noise_reduction, "f"),
+        "chain": wanted.chain,
+    }
+    record(study=held.pk, actor=actor, action="studies.arm_added", details=details)
+    _announce(held)
+    return added
+
+
+@transaction.atomic
+def remove_arm(*, arm: Arm, actor: User) -> None:
+    """Take out an arm of which nothing was made yet. Refuses the reference, and an arm that has series."""
+    held = _open(arm.study, actor)
+    if arm.is_reference:
+        raise Refusal(f"{arm.name} is the reference.", "The others are compared with it.")
+    # Asked of the model, not of the apps above: whatever points to an arm keeps it.
+    for relation in Arm._meta.related_objects:
+        if relation.related_model._default_manager.filter(**{relation.field.name: arm}).exists():
+            raise Refusal(
+                f"{arm.name} has series already.",
+                f"Remove the files of {arm.acquisition} on the Processing page first.",
+            )
+    name = arm.name
+    arm.delete()
+    record(study=held.pk, actor=actor, action="studies.arm_removed", details={"name": name})
+    _announce(held)
+
+
+@transaction.atomic
+def change_stored_matrix(*, sequence: Sequence, stored_matrix: list[int] | None, actor: User) -> None:
+    """Zero fill the slices of all arms of a sequence to [columns, rows], or not at all.
+
+    Finished series are made anew.
+    """
+    held = _open(sequence.study, actor)
+    wanted = None if stored_matrix is None else check_stored_matrix(stored_matrix, sequence.name)
+    row = held.sequences.select_for_update().get(pk=sequence.pk)
+    if row.stored_matrix != wanted:
+        details = {"sequence": row.name, "from": row.stored_matrix, "to": wanted}
+        row.stored_matrix = wanted
+        row.save(update_fields=["stored_matrix"])
+        record(study=held.pk, actor=actor, action="studies.stored_matrix_changed", details=details)
+        _announce(held)
+
+
+def _announce(study: Study) -> None:
+    """Processing, an app above, makes what is missing."""
+    study_id = str(study.pk)
+    transaction.on_commit(
+        lambda: celery_app.send_task(
+            "processing.follow_design", kwargs={"study": study_id}, retry_policy={"max_retries": 1}
+        ),
+        robust=True,
+    )

@@ -9,9 +9,12 @@ from typing import Any
 from readerstudy.faults import Refusal
 from readerstudy.statistics.faults import AnalysisFault
 from readerstudy.statistics.plan import plan_from_mapping
+from readerstudy.studies.chains import canonical_chain, check_together
 
 DECIMAL = re.compile(r"-?\d+(\.\d+)?")
 CLOCK = re.compile(r"(\d{1,3}):([0-5]\d)")
+STORED_MATRIX = (16, 2048)
+"""Fewest and most pixels along a side."""
 COLOUR = re.compile(r"#[0-9a-f]{6}")
 ORDERS = ("simple", "blocked")
 PROTOCOL_FIELDS = {
@@ -29,13 +32,14 @@ PROTOCOL_FIELDS = {
 
 @dataclass(frozen=True)
 class ArmDefinition:
-    """What is compared: an acquisition and what is done to it."""
+    """What is compared: an acquisition and what is done to it; `chain` has every choice written out."""
 
     name: str
     acquisition: str
     noise_reduction: Decimal
     is_reference: bool
     colour: str
+    chain: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class ProtocolDefinition:
 
 @dataclass(frozen=True)
 class StudyDefinition:
-    """A whole study before it has subjects and people."""
+    """A whole study before it has subjects and people; `stored_matrices` ([columns, rows]) by sequence, where set."""
 
     preset: str
     title: str
@@ -87,6 +91,7 @@ class StudyDefinition:
     protocols: tuple[ProtocolDefinition, ...]
     plan: dict[str, Any]
     reader_rules: dict[str, Any] = field(default_factory=dict)
+    stored_matrices: dict[str, list[int]] = field(default_factory=dict)
 
 
 class _Reader:
@@ -209,8 +214,24 @@ def check_plan(plan: Mapping[str, Any]) -> dict[str, Any]:
     return dict(plan)
 
 
-def _arm(entry: Any, acquisitions: tuple[str, ...]) -> ArmDefinition:
-    reader = _Reader(entry, "An arm").only("name", "acquisition", "noise_reduction", "reference", "colour")
+def check_stored_matrix(value: Any, sequence: str) -> list[int]:
+    """Columns and rows to which a sequence's slices are zero filled. Raises Refusal."""
+    least, most = STORED_MATRIX
+    if not (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and all(type(length) is int and least <= length <= most for length in value)
+    ):
+        raise Refusal(
+            f"The stored matrix of {sequence} is not two whole numbers from {least} to {most}.",
+            "Write columns and rows as [512, 512], or leave it out for the acquired matrix.",
+        )
+    return list(value)
+
+
+def arm_definition(entry: Any, acquisitions: tuple[str, ...]) -> ArmDefinition:
+    """An arm as a preset or a form describes it. Raises Refusal."""
+    reader = _Reader(entry, "An arm").only("name", "acquisition", "noise_reduction", "reference", "colour", "chain")
     name = reader.text("name")
     reader.where = f"the arm {name}"
     try:
@@ -227,7 +248,11 @@ def _arm(entry: Any, acquisitions: tuple[str, ...]) -> ArmDefinition:
     reference = reader.content.get("reference", False)
     if not isinstance(reference, bool):
         raise Refusal(f"“reference” of the arm {name} is neither true nor false.", "Write true for one arm.")
-    return ArmDefinition(name, reader.one_of("acquisition", acquisitions), noise_reduction, reference, colour)
+    if -int(noise_reduction.as_tuple().exponent) > 2:
+        raise Refusal(f"noise_reduction of the arm {name} is {noise_reduction}.", "Write at most two decimals.")
+    chain = canonical_chain(reader.content.get("chain", {}), f"The chain of the arm {name}")
+    check_together(chain, noise_reduction, name)
+    return ArmDefinition(name, reader.one_of("acquisition", acquisitions), noise_reduction, reference, colour, chain)
 
 
 def _criterion(entry: Any) -> CriterionDefinition:
@@ -298,10 +323,10 @@ def definition_from_mapping(content: Any) -> StudyDefinition:
     """
     reader = _Reader(content, "The preset").only(
         "preset", "title", "description", "source", "sequences", "acquisitions", "arms", "criteria", "protocols",
-        "plan", "reader_rules",
+        "plan", "reader_rules", "stored_matrix",
     )  # fmt: skip
     sequences, acquisitions = reader.names("sequences"), reader.names("acquisitions")
-    arms = tuple(_arm(entry, acquisitions) for entry in reader.entries("arms"))
+    arms = tuple(arm_definition(entry, acquisitions) for entry in reader.entries("arms"))
     _distinct([arm.name for arm in arms], "The list of arms")
     references = [arm.name for arm in arms if arm.is_reference]
     if len(references) != 1:
@@ -312,6 +337,7 @@ def definition_from_mapping(content: Any) -> StudyDefinition:
     _distinct([criterion.name for criterion in criteria], "The list of criteria")
     protocols = tuple(_protocol(entry, sequences, acquisitions) for entry in reader.entries("protocols"))
     _distinct([protocol.name for protocol in protocols], "The list of protocols")
+    matrices = _Reader(reader.content.get("stored_matrix", {}), "“stored_matrix” of the preset").only(*sequences)
     settings = _Reader(reader.content.get("plan", {}), "The analysis plan of the preset").only(
         "alpha", "family", "missing", "cannot_grade_image_quality"
     )
@@ -338,4 +364,5 @@ def definition_from_mapping(content: Any) -> StudyDefinition:
         protocols=protocols,
         plan=plan,
         reader_rules=check_reader_rules(reader.content.get("reader_rules", {})),
+        stored_matrices={name: check_stored_matrix(value, name) for name, value in matrices.content.items()},
     )

@@ -1,11 +1,14 @@
 """What a study is. Everything here is data that a coordinator sets before the first read, and frozen at release."""
 
 import uuid
+from typing import Any
 
 from django.conf import settings
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models import F, Q
+
+from readerstudy.studies.chains import canonical_chain, chain_in_words
 
 DECIMAL_TEXT = RegexValidator(r"^-?\d+(\.\d+)?$", "Write a decimal number such as -0.5.")
 
@@ -91,6 +94,10 @@ class Sequence(Named):
     """A pulse sequence that is read ("SAG T1"). Its name is shown to readers."""
 
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="sequences")
+    stored_matrix = models.JSONField(
+        null=True,
+        help_text="[columns, rows] to which the slices of every arm are zero filled; null: the acquired matrix.",
+    )
 
     class Meta:
         ordering = ["order"]
@@ -113,6 +120,11 @@ class Arm(Named):
     study = models.ForeignKey(Study, on_delete=models.CASCADE, related_name="arms")
     acquisition = models.ForeignKey(Acquisition, on_delete=models.PROTECT, related_name="arms")
     noise_reduction = models.DecimalField(max_digits=4, decimal_places=2, default=0)
+    chain = models.JSONField(
+        default=dict,
+        blank=True,
+        help_text="Choice of reconstruction chain (docs/contracts/chain-choice.schema.json); empty: the paper's.",
+    )
     is_reference = models.BooleanField(default=False)
     colour = models.CharField(max_length=7, default="#3a4556", help_text="Carried by the arm through all figures.")
 
@@ -125,6 +137,16 @@ class Arm(Named):
                 condition=Q(noise_reduction__gte=0) & Q(noise_reduction__lte=1), name="studies_arm_noise_reduction"
             ),
         ]
+
+    @property
+    def full_chain(self) -> dict[str, Any]:
+        """Its chain with every choice written out: equal for arms of the same chain."""
+        return canonical_chain(self.chain)
+
+    @property
+    def chain_words(self) -> str:
+        """What its chain does otherwise than the paper's; empty for the paper's."""
+        return chain_in_words(self.full_chain)
 
 
 class Criterion(Named):

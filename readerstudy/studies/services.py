@@ -1,5 +1,7 @@
 """The only writers of a study, its people and its subjects. Changes of the design are in `amendments`."""
 
+import hashlib
+import json
 import re
 from typing import Any
 
@@ -61,7 +63,9 @@ def create_study(*, name: str, definition: StudyDefinition, actor: User) -> Stud
         reader_rules=definition.reader_rules,
     )
     sequences = {
-        name: Sequence.objects.create(study=study, name=name, order=order)
+        name: Sequence.objects.create(
+            study=study, name=name, order=order, stored_matrix=definition.stored_matrices.get(name)
+        )
         for order, name in enumerate(definition.sequences, start=1)
     }
     acquisitions = {
@@ -75,6 +79,7 @@ def create_study(*, name: str, definition: StudyDefinition, actor: User) -> Stud
             order=order,
             acquisition=acquisitions[arm.acquisition],
             noise_reduction=arm.noise_reduction,
+            chain=arm.chain,
             is_reference=arm.is_reference,
             colour=arm.colour,
         )
@@ -102,11 +107,34 @@ def create_study(*, name: str, definition: StudyDefinition, actor: User) -> Stud
             )
             for line in protocol.lines
         )
-    details = {"name": study.name, "preset": study.preset, "plan": study.plan, "reader_rules": study.reader_rules}
+    details = {
+        "name": study.name,
+        "preset": study.preset,
+        "plan": study.plan,
+        "reader_rules": study.reader_rules,
+        "compared": compared(study),
+    }
     record(study=study.pk, actor=actor, action="studies.created", details=details)
     Membership.objects.create(study=study, user=actor, role=Membership.Role.COORDINATOR)
     _record_member(study, actor, "studies.member_added", actor, Membership.Role.COORDINATOR)
     return study
+
+
+def compared(study: Study) -> dict[str, Any]:
+    """What a study compares, as the trail has it: every arm with its whole chain, every sequence with its matrix."""
+    return {
+        "arms": [
+            {
+                "name": arm.name,
+                "acquisition": arm.acquisition.name,
+                "chain": arm.full_chain,
+                "noise_reduction": format(arm.noise_reduction, "f"),
+                "reference": arm.is_reference,
+            }
+            for arm in study.arms.select_related("acquisition")
+        ],
+        "sequences": [{"name": one.name, "stored_matrix": one.stored_matrix} for one in study.sequences.all()],
+    }
 
 
 def create_study_from_preset(*, name: str, preset: str, actor: User) -> Study:
@@ -150,13 +178,21 @@ def set_state(*, study: Study, state: str, actor: User | None, details: dict[str
 
 @transaction.atomic
 def freeze_plan(*, study: Study, plan_hash: str, actor: User) -> Study:
-    """Fix the analysis plan by its SHA-256, at release. The plan itself goes into the trail with it."""
+    """Fix the analysis plan by its SHA-256, at release. The plan itself goes into the trail with it, and what is
+    compared: arms with their chains, and stored matrices."""
     held = held_study(study)
     if held.plan_hash:
         raise Refusal("The analysis plan is frozen already.", "A frozen plan stays as it is.")
     held.plan_hash = plan_hash
     held.save(update_fields=["plan_hash"])
-    record(study=held.pk, actor=actor, action="studies.plan_frozen", details={"plan": held.plan, "sha256": plan_hash})
+    design = compared(held)
+    details = {
+        "plan": held.plan,
+        "sha256": plan_hash,
+        "compared": design,
+        "compared_sha256": hashlib.sha256(json.dumps(design, sort_keys=True).encode()).hexdigest(),
+    }
+    record(study=held.pk, actor=actor, action="studies.plan_frozen", details=details)
     study.refresh_from_db()
     return study
 

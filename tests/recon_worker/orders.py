@@ -31,22 +31,37 @@ def file_of(store: Store, path: str) -> dict[str, Any]:
     return {"path": path, "sha256": store.sha256(path), "bytes": store.size(path)}
 
 
-def acquisition_order(store: Store, path: str, *, job: str | None = None, attempt: int = 1) -> dict[str, Any]:
+def acquisition_order(
+    store: Store,
+    path: str,
+    *,
+    job: str | None = None,
+    attempt: int = 1,
+    chains: list[dict[str, Any]] | None = None,
+    noise_reduction: list[float] | None = None,
+) -> dict[str, Any]:
+    """`chains` are choices; each gets the reconstruction itself and `noise_reduction`."""
     return {
-        "version": 1,
+        "version": 2,
         "raw": file_of(store, path),
         "output": f"work/{job or uuid.uuid4()}/{attempt}",
-        "noise_reduction": [],
+        "chains": [{"chain": chain, "noise_reduction": [0, *(noise_reduction or [])]} for chain in chains or [{}]],
     }
 
 
 def finishing_order(
-    volumes: list[dict[str, Any]], *, acquisitions: list[int], reference: int = 0, job: str | None = None
+    volumes: list[dict[str, Any]],
+    *,
+    acquisitions: list[int],
+    reference: int = 0,
+    job: str | None = None,
+    stored_matrix: list[int] | None = None,
 ) -> dict[str, Any]:
     return {
-        "version": 1,
+        "version": 2,
         "output": f"work/{job or uuid.uuid4()}/1",
         "reference": reference,
+        "stored_matrix": stored_matrix,
         "series": [
             {
                 "acquisition": acquisition,

@@ -106,7 +106,7 @@ def test_an_undersampled_acquisition_is_done_with_a_remark(store, folder):
     contracts.check("event", event(payload))
     assert payload["summary"]["partial_fourier"] is False
     assert payload["summary"]["remarks"][-1].startswith("Undersampled: 14 of 48 lines were filled in")
-    steps = payload["lineage"]["parameters"]["reconstruction"]["steps"]
+    steps = payload["lineage"]["parameters"]["chains"][0]["reconstruction"]["steps"]
     assert next(step for step in steps if step["step"] == "unfolding")["reduction_factor"] == pytest.approx(48 / 34)
 
 
@@ -116,7 +116,7 @@ def test_lineage_names_inputs_steps_code_and_outputs_and_no_secret(store, acquir
     assert lineage["inputs"] == [
         {"path": "raw/fast", "sha256": store.sha256("raw/fast"), "bytes": store.size("raw/fast")}
     ]
-    assert {step["step"] for step in lineage["parameters"]["reconstruction"]["steps"]} >= {
+    assert {step["step"] for step in lineage["parameters"]["chains"][0]["reconstruction"]["steps"]} >= {
         "noise whitening",
         "averaging",
     }
@@ -240,7 +240,7 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(store):
 
 
 def test_noise_reduction_is_refused_in_words(store):
-    order = {**acquisition_order(store, "raw/fast"), "noise_reduction": [0.25]}
+    order = acquisition_order(store, "raw/fast", noise_reduction=[0.25])
     contracts.check("acquisition-work-order", order)
     with pytest.raises(ReconstructionFault, match="no denoising network yet"):
         run_acquisition_job(order, store=store, report=lambda *_: None)
@@ -318,10 +318,10 @@ def test_both_jobs_on_s3_give_the_same_bytes(store, acquired, finished, folder, 
             payload = acquired[name]
             again = run_acquisition_job(
                 {
-                    "version": 1,
+                    "version": 2,
                     "raw": payload["lineage"]["inputs"][0],
-                    "output": payload["volumes"][0]["path"].removesuffix("/reconstructed.npz"),
-                    "noise_reduction": [],
+                    "output": payload["volumes"][0]["path"].removesuffix("/0/reconstructed.npz"),
+                    "chains": [{"chain": {}, "noise_reduction": [0]}],
                 },
                 store=remote,
                 report=lambda *_: None,

@@ -1,12 +1,19 @@
 """The only writers of jobs and series."""
 
 from readerstudy.processing.services.events import record
-from readerstudy.processing.services.jobs import cancel, retry, start_acquisition_job, start_finishing_job
+from readerstudy.processing.services.jobs import (
+    cancel,
+    follow_design,
+    retry,
+    start_acquisition_job,
+    start_finishing_job,
+)
 from readerstudy.processing.services.recovery import reconcile, remove_leftovers
 from readerstudy.processing.services.removal import remove_file
 
 __all__ = [
     "cancel",
+    "follow_design",
     "reconcile",
     "record",
     "remove_file",

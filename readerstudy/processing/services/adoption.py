@@ -58,6 +58,8 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
                 edges=source.edges,
                 files=files,
                 preview=preview,
+                noise_reduction_reached=source.noise_reduction_reached,
+                remarks=source.remarks,
             )
         audit.record(
             study=subject.study_id,

@@ -11,9 +11,15 @@ from django.utils import timezone
 from readerstudy import storage
 from readerstudy.audit import services as audit
 from readerstudy.processing import contracts
-from readerstudy.processing.comparison import difference
+from readerstudy.processing.comparison import difference, too_large_for
 from readerstudy.processing.models import Job, Series, VolumeFile
-from readerstudy.processing.services.jobs import audit_details, done_acquisition_jobs, lock, start_finishing_job
+from readerstudy.processing.services.jobs import (
+    audit_details,
+    done_acquisition_jobs,
+    end_as_cancelled,
+    lock,
+    start_finishing_job,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -90,11 +96,24 @@ def _acquisition_done(job: Job, payload: dict[str, Any]) -> None:
             action = f"Choose another file here, or for {name}."
             fail(job, responsibility=Job.Responsibility.FILE, message=sentence, action=action)
             return
+    if sentence := too_large_for(job.sequence.stored_matrix, job.summary["image_matrix"]):
+        action = "Choose another file, or change the stored matrix on the Design page."
+        fail(job, responsibility=Job.Responsibility.FILE, message=sentence, action=action)
+        return
+    VolumeFile.objects.filter(job=job).delete()  # of an earlier attempt
+    chains = contracts.current(job.kind, job.work_order)["chains"]
     for volume in payload["volumes"]:
-        VolumeFile.objects.update_or_create(
+        index = volume.get("chain", 0)
+        VolumeFile.objects.create(
             job=job,
+            chain_index=index,
+            chain=chains[index]["chain"],
             noise_reduction=Decimal(str(volume["noise_reduction"])),
-            defaults={"path": volume["path"], "sha256": volume["sha256"], "bytes": volume["bytes"]},
+            noise_reduction_reached=volume.get("noise_reduction_reached"),
+            remarks=volume.get("remarks", []),
+            path=volume["path"],
+            sha256=volume["sha256"],
+            bytes=volume["bytes"],
         )
     _done(job)
     start_finishing_job(subject=job.subject, sequence=job.sequence)
@@ -102,8 +121,14 @@ def _acquisition_done(job: Job, payload: dict[str, Any]) -> None:
 
 def _finishing_done(job: Job, payload: dict[str, Any]) -> None:
     job.lineage = {**job.lineage, **payload["lineage"], "seconds": payload["seconds"]}
+    if set(job.arms) != {str(arm) for arm in job.study.arms.values_list("id", flat=True)}:
+        end_as_cancelled(job)  # the arms changed while it ran
+        start_finishing_job(subject=job.subject, sequence=job.sequence)
+        return
+    volumes = {volume.path: volume for volume in VolumeFile.objects.filter(job__finishing_jobs=job)}
     Series.objects.filter(subject=job.subject, sequence=job.sequence, is_current=True).update(is_current=False)
     for made in payload["series"]:
+        volume = volumes.get(job.work_order["series"][made["index"]]["volume"]["path"])
         Series.objects.create(
             job=job,
             study_id=job.study_id,
@@ -119,6 +144,8 @@ def _finishing_done(job: Job, payload: dict[str, Any]) -> None:
             edges=made["edges"],
             files=made["files"],
             preview=made["preview"],
+            noise_reduction_reached=volume.noise_reduction_reached if volume else None,
+            remarks=volume.remarks if volume else [],
         )
     _done(job)
 
@@ -144,10 +171,15 @@ def fail(job: Job, *, responsibility: str, message: str, action: str, detail: st
 def _check_paths(job: Job, payload: dict[str, Any]) -> None:
     """A result lies below the attempt's own output, and there is one for everything that was ordered."""
     output = job.work_order["output"] + "/"
+    made: list[Any]
+    ordered: list[Any]
     if job.kind == Job.Kind.ACQUISITION:
         paths = [volume["path"] for volume in payload["volumes"]]
-        made = sorted(volume["noise_reduction"] for volume in payload["volumes"])
-        ordered = [0.0, *job.work_order["noise_reduction"]]
+        made = sorted((volume.get("chain", 0), float(volume["noise_reduction"])) for volume in payload["volumes"])
+        chains = contracts.current(job.kind, job.work_order)["chains"]
+        ordered = sorted(
+            (index, float(factor)) for index, each in enumerate(chains) for factor in each["noise_reduction"]
+        )
     else:
         paths = [path for each in payload["series"] for path in (each["path"], each["preview"])]
         paths += [file["path"] for each in payload["series"] for file in each["files"]]

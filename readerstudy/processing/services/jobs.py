@@ -53,7 +53,8 @@ def start_acquisition_job(*, raw_file_id: UUID) -> Job | None:
 def start_finishing_job(*, subject: Subject, sequence: Sequence) -> Job | None:
     """Queue the finishing job if every acquisition that the study's arms name is done; None otherwise.
 
-    There is one at a time: called again it returns the job that is there.
+    There is one at a time: called again it returns the job that is there. Where arms came after an acquisition was
+    reconstructed, that one is reconstructed again, with what they need.
     """
     Subject.objects.select_for_update(no_key=True).get(id=subject.id)
     there = Job.objects.filter(
@@ -66,22 +67,29 @@ def start_finishing_job(*, subject: Subject, sequence: Sequence) -> Job | None:
     if not arms or not {arm.acquisition_id for arm in arms} <= set(done):
         return None
     inputs = [done[acquisition] for acquisition in {arm.acquisition_id for arm in arms}]
-    volumes = {
-        arm.id: volume
-        for arm in arms
-        for volume in VolumeFile.objects.filter(job=done[arm.acquisition_id], noise_reduction=arm.noise_reduction)
+    if lacking := [each for each in inputs if not _has_all(each, arms)]:
+        for each in lacking:
+            queue_next_attempt(lock(each.id))
+        return None
+    stored = {
+        (volume.job_id, orders.pair_of_volume(volume)): volume for volume in VolumeFile.objects.filter(job__in=inputs)
     }
+    volumes = {arm.id: stored[done[arm.acquisition_id].id, orders.pair_of_arm(arm)] for arm in arms}
     job = Job(
         study=subject.study, kind=Job.Kind.FINISHING, subject=subject, sequence=sequence, queued_at=timezone.now()
     )
-    if fault := _fault_of_arms(arms, volumes):
+    if not any(arm.is_reference for arm in arms):
         job.status, job.finished_at = Job.Status.FAILED, timezone.now()
         job.failure_responsibility = Job.Responsibility.OURS
-        job.failure_message, job.failure_action = fault
+        job.failure_message = "No arm of the study is the reference."
+        job.failure_action = "Mark one on the Design page, then try again."
         job.save()
         return job
     job.work_order, job.arms = orders.finishing_order(
-        output=orders.output_of(job.id, job.attempt), arms=arms, volumes=volumes
+        output=orders.output_of(job.id, job.attempt),
+        arms=arms,
+        volumes=volumes,
+        stored_matrix=sequence.stored_matrix,
     )
     _queue(job)
     job.inputs.set(inputs)
@@ -115,7 +123,7 @@ def retry(*, job_id: UUID, actor: User) -> Job:
         raise Refusal("The study was released to its readers.", "Nothing can be processed any more.")
     if job.kind == Job.Kind.ACQUISITION and not (job.raw_file and job.raw_file.is_current):
         raise Refusal("Another file took the place of this one.", "Reload the page.")
-    if job.kind == Job.Kind.FINISHING and (not job.work_order or not _inputs_hold(job)):
+    if job.kind == Job.Kind.FINISHING and (not job.work_order or not _inputs_hold(job) or not follows_design(job)):
         again = start_finishing_job(subject=job.subject, sequence=job.sequence)
         if again is None or again.status == Job.Status.FAILED:
             raise Refusal("The files behind this step changed.", "Wait until they are reconstructed.")
@@ -140,7 +148,10 @@ def lock(job_id: UUID) -> Job:
 def queue_next_attempt(job: Job) -> None:
     """The locked job as a new attempt; whatever older attempts still send is stale from here on."""
     job.attempt += 1
-    job.work_order = {**job.work_order, "output": orders.output_of(job.id, job.attempt)}
+    job.work_order = {
+        **contracts.current(job.kind, job.work_order),
+        "output": orders.output_of(job.id, job.attempt),
+    }
     if job.kind == Job.Kind.ACQUISITION and job.raw_file:
         job.work_order = orders.acquisition_order(
             output=job.work_order["output"], raw_file=job.raw_file, arms=_arms(job.study)
@@ -226,17 +237,59 @@ def _inputs_hold(job: Job) -> bool:
     )
 
 
-def _fault_of_arms(arms: list[Arm], volumes: dict[UUID, VolumeFile]) -> tuple[str, str] | None:
-    """What keeps the arms from being finished, and what to do."""
-    if not any(arm.is_reference for arm in arms):
-        return "No arm of the study is the reference.", "Mark one on the Design page, then try again."
-    for arm in arms:
-        if arm.id not in volumes:
-            return (
-                f"The arms changed after {arm.acquisition} was reconstructed: nothing is there for {arm}.",
-                f"Choose the file of {arm.acquisition} again.",
-            )
-    return None
+def _has_all(job: Job, arms: list[Arm]) -> bool:
+    """Whether a done acquisition job made everything that the arms need of its acquisition."""
+    made = {orders.pair_of_volume(volume) for volume in job.volumes.all()}
+    return orders.pairs_of_acquisition(arms, job.acquisition_id) <= made
+
+
+def follows_design(job: Job) -> bool:
+    """Whether a finishing job makes a series for every arm of the study, in the matrix of its sequence."""
+    if "adopted_from" in job.lineage:
+        return True  # there is nothing that it could be made from again
+    arms = {str(arm) for arm in job.study.arms.values_list("id", flat=True)}
+    return set(job.arms) == arms and job.work_order.get("stored_matrix") == job.sequence.stored_matrix
+
+
+@transaction.atomic
+def follow_design(*, study: Study) -> int:
+    """The arms or a stored matrix changed: what no longer fits is ended, what is missing is queued. Returns of how many
+    subjects and sequences. Nothing happens where all fits, or once the study is released."""
+    if not is_open(Study.objects.get(pk=study.pk)):
+        return 0
+    changed = 0
+    with_files = Job.objects.filter(
+        study=study, kind=Job.Kind.ACQUISITION, raw_file__is_current=True, status__in=[*Job.FINAL, *LIVE]
+    ).order_by("subject__code", "sequence__order")
+    places = dict.fromkeys(with_files.values_list("subject_id", "sequence_id"))
+    arms = _arms(study)
+    for subject_id, sequence_id in places:
+        subject = Subject.objects.select_for_update(no_key=True).get(id=subject_id)
+        sequence = Sequence.objects.get(id=sequence_id)
+        here = Job.objects.select_for_update().filter(subject=subject, sequence=sequence)
+        old = [
+            job
+            for job in here.filter(kind=Job.Kind.FINISHING, status__in=[*LIVE, Job.Status.DONE, Job.Status.FAILED])
+            if not follows_design(job)
+        ]
+        for job in old:
+            end_as_cancelled(job)
+            _audit(job, "processing.job_superseded", None)
+            Series.objects.filter(job=job, is_current=True).update(is_current=False)
+        unfitting = here.filter(
+            kind=Job.Kind.ACQUISITION,
+            status=Job.Status.FAILED,
+            failure_responsibility=Job.Responsibility.FILE,
+            raw_file__is_current=True,
+        )
+        again = [job for job in unfitting if job.summary]  # it may fit the stored matrix now
+        lacking = [job for job in done_acquisition_jobs(subject=subject, sequence=sequence) if not _has_all(job, arms)]
+        for job in [*again, *lacking]:
+            queue_next_attempt(lock(job.id))
+        if old and not again and not lacking:
+            start_finishing_job(subject=subject, sequence=sequence)
+        changed += bool(old or again or lacking)
+    return changed
 
 
 def _arms(study: Study) -> list[Arm]:

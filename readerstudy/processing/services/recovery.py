@@ -19,11 +19,13 @@ from readerstudy.processing.services.events import fail
 from readerstudy.processing.services.jobs import (
     LIVE,
     audit_details,
+    follow_design,
     lock,
     queue_next_attempt,
     send_again,
     start_acquisition_job,
 )
+from readerstudy.studies.models import Arm, Study
 
 MESSAGE_LOST_AFTER = timedelta(minutes=2)
 START_LOST_AFTER = timedelta(minutes=1)
@@ -35,6 +37,7 @@ def reconcile() -> dict[str, int]:
     return {
         "unchecked_uploads": resend_unchecked(),
         "files_without_job": _start_forgotten(),
+        "designs_not_followed": _follow_forgotten(),
         "silent_workers": _take_from_silent_workers(),
         "lost_messages": _send_lost_messages(),
         "swept": remove_leftovers(),
@@ -71,6 +74,22 @@ def _start_forgotten() -> int:
         is_current=True, jobs__isnull=True, received_at__lt=limit, study__state__in=RECEIVING_STATES
     )
     return sum(start_acquisition_job(raw_file_id=each) is not None for each in forgotten.values_list("id", flat=True))
+
+
+def _follow_forgotten() -> int:
+    """Studies whose arms or stored matrices changed, and the message of it was lost."""
+    done = Job.objects.filter(
+        kind=Job.Kind.FINISHING, status=Job.Status.DONE, study__state__in=RECEIVING_STATES
+    ).exclude(lineage__has_key="adopted_from")
+    rows = done.values_list("study_id", "arms", "sequence__stored_matrix", "work_order__stored_matrix")
+    arms: dict[UUID, set[str]] = {}
+    behind: set[UUID] = set()
+    for study_id, of_job, wanted, made in rows:
+        if study_id not in arms:
+            arms[study_id] = {str(arm) for arm in Arm.objects.filter(study=study_id).values_list("id", flat=True)}
+        if set(of_job) != arms[study_id] or wanted != made:
+            behind.add(study_id)
+    return sum(follow_design(study=study) for study in Study.objects.filter(id__in=behind))
 
 
 def _take_from_silent_workers() -> int:

@@ -120,6 +120,8 @@ def is_stored(path: str) -> bool:
 
 
 STARTED = {"host": "recon-1", "process": 12, "versions": {"recon_worker": "0.1.0"}}
+LIMIT = 0.68
+"""The most that the network of these tests takes."""
 LINEAGE: dict[str, Any] = {
     "inputs": [],
     "parameters": {"partial_fourier": "POCS"},
@@ -130,10 +132,18 @@ LINEAGE: dict[str, Any] = {
 
 
 def acquisition_done(job: Job, **summary: Any) -> dict[str, Any]:
-    """What the worker sends when an acquisition job is done; its volume lies in storage."""
-    path = f"{job.work_order['output']}/reconstructed.npz"
+    """What the worker sends when an acquisition job is done; its volumes lie in storage."""
+    volumes = []
+    for index, chain in enumerate(job.work_order["chains"]):
+        for factor in chain["noise_reduction"]:
+            name = f"denoised-{100 * factor:g}" if factor else "reconstructed"
+            path = f"{job.work_order['output']}/{index}/{name}.npz"
+            volume = {"chain": index, "name": name, "noise_reduction": factor, "remarks": []}
+            if factor:
+                volume["noise_reduction_reached"] = min(factor, LIMIT)
+            volumes.append({**volume, **stored(path, path.encode())})
     return {
-        "volumes": [{"name": "reconstructed", "noise_reduction": 0.0, **stored(path, b"volume of " + job.id.bytes)}],
+        "volumes": volumes,
         "summary": {
             "format": "ISMRMRD",
             "image_matrix": [256, 192],

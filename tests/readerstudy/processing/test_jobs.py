@@ -15,6 +15,7 @@ from readerstudy.faults import Refusal
 from readerstudy.intake.models import RawFile
 from readerstudy.processing import contracts, orders, selectors, services
 from readerstudy.processing.models import Job, Series, VolumeFile
+from readerstudy.studies.chains import paper_chain
 from readerstudy.studies.models import Acquisition, Arm, Study
 from tests.readerstudy.processing.small_study import (
     STARTED,
@@ -65,10 +66,10 @@ def test_raw_file_becomes_a_work_order_on_the_recon_queue(start, small):
     assert message["attempt"] == 1
     file = job.raw_file
     assert message["order"] == {
-        "version": 1,
+        "version": 2,
         "raw": {"path": file.path, "sha256": file.sha256, "bytes": file.bytes},
         "output": f"work/{job.id}/1",
-        "noise_reduction": [],
+        "chains": [{"chain": paper_chain(), "noise_reduction": [0.0]}],
     }
 
 
@@ -84,8 +85,8 @@ def test_arms_with_noise_reduction_ask_for_it(start, small):
         Arm.objects.create(
             study=small.study, name=name, order=9, acquisition=small.fast, noise_reduction=Decimal(factor)
         )
-    assert start(small.fast).work_order["noise_reduction"] == [0.25, 0.5]
-    assert start(small.standard).work_order["noise_reduction"] == []
+    assert [each["noise_reduction"] for each in start(small.fast).work_order["chains"]] == [[0, 0.25, 0.5]]
+    assert [each["noise_reduction"] for each in start(small.standard).work_order["chains"]] == [[0]]
 
 
 def test_progress_is_shown_and_beats_the_heart(start, small):

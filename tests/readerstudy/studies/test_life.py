@@ -1,6 +1,8 @@
 """A study's life: one step at a time, never back, and nothing of the design moves after the release."""
 
+import hashlib
 import itertools
+import json
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -9,6 +11,7 @@ from readerstudy.audit.models import Event
 from readerstudy.audit.services import first_broken_link
 from readerstudy.faults import Refusal
 from readerstudy.studies import amendments, services
+from readerstudy.studies.chains import paper_chain
 from readerstudy.studies.models import Criterion, Study
 from readerstudy.studies.presets import preset
 from tests.readerstudy.builders import PRESET, make_study, make_user, to_preparing, to_state
@@ -99,7 +102,13 @@ def test_a_plan_is_frozen_once_and_enters_the_trail():
     built = to_preparing(make_study())
     services.freeze_plan(study=built.study, plan_hash="a" * 64, actor=built.coordinator)
     event = Event.objects.filter(study=built.study.pk).last()
-    assert event.details == {"plan": built.study.plan, "sha256": "a" * 64}
+    assert (event.details["plan"], event.details["sha256"]) == (built.study.plan, "a" * 64)
+    compared = event.details["compared"]
+    assert [arm["name"] for arm in compared["arms"]] == [arm.name for arm in built.study.arms.all()]
+    assert all(arm["chain"] == paper_chain() for arm in compared["arms"])
+    assert [one["stored_matrix"] for one in compared["sequences"]] == [None, None, None]
+    content = json.dumps(compared, sort_keys=True).encode()
+    assert event.details["compared_sha256"] == hashlib.sha256(content).hexdigest()
     with pytest.raises(Refusal, match="frozen already"):
         services.freeze_plan(study=built.study, plan_hash="b" * 64, actor=built.coordinator)
     assert Study.objects.get(pk=built.study.pk).plan_hash == "a" * 64

@@ -1,0 +1,128 @@
+"""The chain of an arm: what a study may choose of the reconstruction, checked, complete, and in words.
+
+The choices and their defaults, the paper's chain, stand in `docs/contracts/chain-choice.schema.json`.
+"""
+
+import json
+from collections.abc import Mapping
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from readerstudy.faults import Refusal
+
+
+@cache
+def _choices() -> dict[str, dict[str, Any]]:
+    path = Path(settings.BASE_DIR) / "docs" / "contracts" / "chain-choice.schema.json"
+    properties: dict[str, dict[str, Any]] = json.loads(path.read_text())["properties"]
+    return properties
+
+
+def paper_chain() -> dict[str, Any]:
+    """The paper's chain: every choice at its default."""
+    return {name: rule["default"] for name, rule in _choices().items()}
+
+
+def canonical_chain(content: Any, whose: str = "The chain") -> dict[str, Any]:
+    """The choice that `content` describes, every entry written out, so that equal chains are equal.
+
+    Parameters
+    ----------
+    content
+        Entries that differ from the paper's chain.
+    whose
+        Who is at fault in a sentence: "The chain of the arm Fast SENSE 2".
+
+    Raises
+    ------
+    Refusal
+        If an entry is unknown or has an impossible value, in one sentence.
+    """
+    if not isinstance(content, Mapping):
+        raise Refusal(f"{whose} is not a list of named entries.", "Write it as “name: value” lines.")
+    known = _choices()
+    chosen = paper_chain()
+    for name, value in content.items():
+        if name not in known:
+            raise Refusal(f"{whose} has the unknown entry “{name}”.", f"Known are {', '.join(known)}.")
+        chosen[name] = _checked(name, value, known[name], whose)
+    if chosen["pattern"] == "variable density" and chosen["parallel_imaging"] == "GRAPPA":
+        raise Refusal(
+            f"{whose} asks for GRAPPA with a variable density pattern, and GRAPPA fills in regular gaps only.",
+            "Choose the regular pattern, or SENSE or L1-wavelet.",
+        )
+    return chosen
+
+
+def _checked(name: str, value: Any, rule: Mapping[str, Any], whose: str) -> Any:
+    types = rule.get("type", [])
+    if value is None and "null" in types:
+        return None
+    what = f"“{name}” of {whose[0].lower()}{whose[1:]}"
+    if "enum" in rule:
+        if not isinstance(value, str) or value not in rule["enum"]:
+            raise Refusal(f"{what} cannot be “{value}”.", f"Choose one of {', '.join(rule['enum'])}.")
+        return value
+    if types == "boolean":
+        if not isinstance(value, bool):
+            raise Refusal(f"{what} is neither true nor false.", "Write true or false.")
+        return value
+    if types == "number":
+        most = rule["maximum"]
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
+            raise Refusal(f"{what} is “{value}”.", f"Write a number above 0, at most {most}.")
+        return float(value)
+    if type(value) is not int or not rule["minimum"] <= value <= rule["maximum"]:
+        raise Refusal(f"{what} is “{value}”.", f"Write a whole number from {rule['minimum']} to {rule['maximum']}.")
+    return value
+
+
+def check_together(chain: Mapping[str, Any], noise_reduction: Decimal, arm: str) -> None:
+    """Refuse a filter in front of the network: it was trained on unfiltered images."""
+    if noise_reduction > 0 and chain["apodization"] != "none":
+        raise Refusal(
+            f"The arm {arm} has apodization and noise reduction, and the network wants unfiltered images.",
+            "Leave one of them out.",
+        )
+
+
+def difference_from_paper(chain: Mapping[str, Any]) -> dict[str, Any]:
+    """The entries of a canonical chain that differ from the paper's."""
+    return {name: value for name, value in chain.items() if value != paper_chain()[name]}
+
+
+def chain_in_words(chain: Mapping[str, Any]) -> str:
+    """What a canonical chain does otherwise than the paper's: "SENSE, every 2nd line, 24 calibration lines"; empty for
+    the paper's chain."""
+    other = difference_from_paper(chain)
+    words: list[str] = []
+    if chain["undersampling"] > 1:
+        count = chain["undersampling"]
+        lines = f"every {_ordinal(count)} line" if chain["pattern"] == "regular" else f"one of {count} lines at random"
+        words += [chain["parallel_imaging"], lines, f"{chain['calibration_lines']} calibration lines"]
+    else:
+        if "parallel_imaging" in other:
+            words.append(f"{chain['parallel_imaging']} where lines are missing")
+        if "calibration_lines" in other:
+            words.append(f"{chain['calibration_lines']} calibration lines")
+    if chain["parallel_imaging"] == "L1-wavelet" and "wavelet_strength" in other:
+        words.append(f"threshold {chain['wavelet_strength']:g} of the noise")
+    if chain["coil_maps"] != "calibration block":
+        words.append(f"{chain['coil_maps']} coil maps")
+    if chain["virtual_coils"]:
+        words.append(f"compressed to {chain['virtual_coils']} coils")
+    if chain["echo_phase_correction"]:
+        words.append("echo phase correction")
+    if "partial_fourier" in other:
+        words.append(f"partial Fourier by {chain['partial_fourier']}")
+    if chain["apodization"] != "none":
+        words.append(f"{chain['apodization']} apodization")
+    return ", ".join(words)
+
+
+def _ordinal(count: int) -> str:
+    return str(count) + {2: "nd", 3: "rd"}.get(count, "th")

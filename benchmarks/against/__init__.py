@@ -1,0 +1,1 @@
+"""The parts of the reconstruction benchmark: the acquisition, the contenders, each run in a process of its own."""

@@ -30,8 +30,8 @@ KERNEL_SAMPLES = 5
 REGULARISATION = 0.01
 """Tikhonov weight, in units of the Frobenius norm of the normal matrix over its size."""
 EQUATION_WEIGHT = 0.75
-"""Power of the mean energy of an equation's samples that divides it. Between 0.5 and 1 the error at reductions of 2 and 3
-hardly differs; at 4 it is half of that without weights."""
+"""Power of the mean energy of an equation's samples that divides it. Between 0.5 and 1 the error at reductions of 2
+and 3 hardly differs; at 4 it is half of that without weights."""
 BATCH_BYTES = 2 * 1024**2
 """Size of the maps of as many columns as have their noise computed at a time; a few dozen such sets are in memory."""
 WELL_SEEN = 5.0

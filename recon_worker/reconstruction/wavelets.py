@@ -20,9 +20,7 @@ SHORTEST = 8
 _ROOT3 = math.sqrt(3.0)
 FILTERS: dict[str, tuple[float, ...]] = {
     "Haar": (1 / math.sqrt(2.0), 1 / math.sqrt(2.0)),
-    "Daubechies 4": tuple(
-        value / (4 * math.sqrt(2.0)) for value in (1 + _ROOT3, 3 + _ROOT3, 3 - _ROOT3, 1 - _ROOT3)
-    ),
+    "Daubechies 4": tuple(value / (4 * math.sqrt(2.0)) for value in (1 + _ROOT3, 3 + _ROOT3, 3 - _ROOT3, 1 - _ROOT3)),
 }
 """Low-pass filters by name; the number is the filter's length."""
 

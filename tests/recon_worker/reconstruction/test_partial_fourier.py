@@ -7,7 +7,15 @@ import pytest
 import torch
 
 from recon_worker.reconstruction.averaging import Coverage
-from recon_worker.reconstruction.partial_fourier import fill_partial_fourier, noise_along_phase, noise_level
+from recon_worker.reconstruction.homodyne import homodyne_weights
+from recon_worker.reconstruction.partial_fourier import (
+    complete,
+    fill_partial_fourier,
+    line_noise,
+    line_variance,
+    noise_along_phase,
+    noise_level,
+)
 from tests.recon_worker.reconstruction.objects import SHAPE, kspace_of, tissue_with_phase
 
 ROWS = SHAPE[0]
@@ -92,3 +100,39 @@ def test_noise_levels_of_full_and_averaged_sampling():
     assert noise_along_phase(full) == pytest.approx(1.0)
     twice = Coverage(full.counts * 2, 0, ROWS - 1, ROWS // 2)
     assert noise_level(twice) == pytest.approx(np.sqrt(0.5))
+
+
+@pytest.mark.parametrize("method", ["POCS", "homodyne", "zero filling"])
+@pytest.mark.parametrize("upper", [True, False])
+def test_noise_by_frequency_as_stated(method: str, upper: bool):
+    """Noise on a strong even object: spectra of the complex image and of its part along the phase."""
+    covered = _coverage(ROWS // 2 - 12, ROWS - 1) if upper else _coverage(0, ROWS // 2 + 12)
+    random = np.random.default_rng(8)
+    total, along = np.zeros(ROWS), np.zeros(ROWS)
+    for _ in range(40):
+        noise = (random.standard_normal(SHAPE) + 1j * random.standard_normal(SHAPE)).astype(np.complex64)
+        noisy = complete(_zero_filled(np.full(SHAPE, 1000.0) + noise, covered), covered, method).numpy() - 1000.0
+        total += (np.abs(kspace_of(noisy)) ** 2).mean(axis=1) / 2 / 40
+        along += (np.abs(kspace_of(noisy.real)) ** 2).mean(axis=1) / 40
+    for measured, stated in zip(
+        (total, along), line_noise(line_variance(covered), covered, method), strict=True
+    ):
+        assert measured == pytest.approx(stated, abs=0.15)
+        assert measured.sum() == pytest.approx(stated.sum(), rel=0.02)
+
+
+@pytest.mark.parametrize("upper", [True, False])
+def test_homodyne_weights_of_mirrored_lines_sum_to_two(upper: bool):
+    covered = _coverage(ROWS // 2 - 12, ROWS - 1) if upper else _coverage(0, ROWS // 2 + 12)
+    weights = homodyne_weights(covered)
+    assert weights[1:] + weights[1:][::-1] == pytest.approx(2.0)
+    assert weights[0] == (0.0 if upper else 1.0)
+
+
+@pytest.mark.parametrize("beyond", [8, 16, 24])
+def test_homodyne_is_better_than_zero_filling_where_the_phase_is_smooth(beyond: int):
+    image, magnitude = tissue_with_phase(rough=False)
+    covered = _coverage(0, ROWS // 2 + beyond)
+    zero_filled = _zero_filled(image, covered)
+    detected = complete(zero_filled, covered, "homodyne").numpy()
+    assert _error(detected, magnitude) < 0.8 * _error(zero_filled.numpy(), magnitude)

@@ -1,0 +1,204 @@
+"""The chain for one slice, with what a study may choose of it.
+
+Order: mean of repeated lines, readout transform, removal of readout oversampling, whitening, coil maps, phase-encode
+transform and matched-filter combination, or unfolding where lines between the outermost ones are missing, partial
+Fourier, removal of phase oversampling. Averaging comes before whitening because both are linear and averages are the
+larger data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recon_worker.data import ChainChoice, InputFault, KSpaceHeader, KSpaceSlice
+from recon_worker.reconstruction.averaging import Coverage, average_lines, coverage, reach_without_gap
+from recon_worker.reconstruction.coils import CALIBRATION_STEPS, coil_maps, combine
+from recon_worker.reconstruction.fourier import crop_centre, to_image
+from recon_worker.reconstruction.partial_fourier import complete, line_noise, line_variance, noise_levels
+from recon_worker.reconstruction.sense import noise_amplification, regularisation, unfold
+
+MIN_CALIBRATION_REACH = 6
+"""Calibration lines on both sides of the centre below which maps are too coarse to unfold with."""
+MIN_RECOVERED = 0.25
+"""Mean part of the missing lines that the coils must determine; with less the image would be mostly blur."""
+WELL_SEEN = 5.0
+"""Pixels this much brighter than their noise count for the median g-factor."""
+
+LineVariance = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Where the coil maps come from: in words, and lines on both sides of the centre."""
+
+    source: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class Unfolding:
+    """What is told of one unfolded slice."""
+
+    method: str
+    regularisation: float
+    g_factor: float
+    recovered: float
+
+
+@dataclass(frozen=True)
+class SliceResult:
+    """Image and noise of one slice.
+
+    Attributes
+    ----------
+    image
+        complex64 `[row, column]`.
+    noise_std
+        `[row, column]`, or one number for all pixels, per real or imaginary part.
+    noise_levels
+        Medians: root mean square over the complex plane, and along the image's phase; for unit noise in a sample
+        acquired once.
+    line_noise
+        Two of `[ky]`: noise variance by phase-encode step of the encoded grid, of the complex image and along its
+        phase.
+    """
+
+    image: torch.Tensor
+    noise_std: torch.Tensor | float
+    noise_levels: tuple[float, float]
+    line_noise: tuple[LineVariance, LineVariance]
+    coverage: Coverage
+    calibration: Calibration
+    unfolding: Unfolding | None = None
+
+    def without_pixels(self) -> SliceResult:
+        """What is told of a slice, which needs no pixels."""
+        return replace(self, image=torch.empty(0), noise_std=0.0)
+
+
+@dataclass(frozen=True)
+class SliceChain:
+    """One chain, ready for the slices of one acquisition.
+
+    Attributes
+    ----------
+    whitening
+        complex64 `[channel, coil]`; its device is where slices are computed.
+    """
+
+    header: KSpaceHeader
+    choice: ChainChoice
+    whitening: torch.Tensor
+
+    def reconstruct(self, piece: KSpaceSlice) -> SliceResult:
+        """Combined complex image of one slice and its noise.
+
+        Raises
+        ------
+        InputFault
+            If the slice is incomplete, or undersampled by more than its calibration lines and coils allow.
+        """
+        header, device = self.header, self.whitening.device
+        covered = coverage(piece, header.ky_centre)
+        lines = average_lines(
+            torch.from_numpy(piece.data).to(device), torch.from_numpy(np.ascontiguousarray(piece.acquired)).to(device)
+        )
+        source, calibration, reach = _calibration_lines(header, piece, covered, lines)
+        if covered.undersampled and reach < MIN_CALIBRATION_REACH:
+            raise InputFault(
+                f"Slice {piece.index + 1} is undersampled: {covered.missing} of {covered.run_length} lines are "
+                f"missing, and only {max(2 * reach + 1, 0)} lines in the middle of k-space are without gaps; coil "
+                f"sensitivities need {2 * MIN_CALIBRATION_REACH + 1}.",
+                "Export the acquisition with its calibration lines (reference scan).",
+            )
+        hybrid = self._white_columns(lines)
+        steps = min(reach, CALIBRATION_STEPS // 2)
+        maps = coil_maps(
+            hybrid if calibration is lines else self._white_columns(calibration),
+            ky_centre=header.ky_centre,
+            half_width_steps=steps,
+            half_width_samples=steps * header.image_field_of_view_mm[0] / header.encoded_field_of_view_mm[1],
+        )
+        if covered.undersampled:
+            result = self._unfold(piece, hybrid, maps, covered, Calibration(source, steps))
+        else:
+            result = self._combine(hybrid, maps, covered, Calibration(source, steps))
+        rows = header.image_matrix[1]
+        image, noise_std = result.image, result.noise_std
+        if covered.partial_fourier:
+            image = complete(image, covered.unfolded(), self.choice.partial_fourier)
+        if isinstance(noise_std, torch.Tensor):
+            noise_std = crop_centre(noise_std, 0, rows)
+        scale = float(np.sqrt(_readout_part(piece)))
+        return replace(result, image=crop_centre(image, 0, rows), noise_std=noise_std * scale)
+
+    def _white_columns(self, lines: torch.Tensor) -> torch.Tensor:
+        """`[channel, ky, column]` from `[coil, ky, kx]`: readout transform, oversampling removed, whitened."""
+        hybrid = crop_centre(to_image(lines, 2), 2, self.header.image_matrix[0])
+        return torch.tensordot(self.whitening, hybrid, dims=1)
+
+    def _combine(
+        self, hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, calibration: Calibration
+    ) -> SliceResult:
+        method = self.choice.partial_fourier
+        levels = noise_levels(covered, method)
+        spectra = line_noise(line_variance(covered), covered, method)
+        return SliceResult(combine(to_image(hybrid, 1), maps), levels[0], levels, spectra, covered, calibration)
+
+    def _unfold(
+        self,
+        piece: KSpaceSlice,
+        hybrid: torch.Tensor,
+        maps: torch.Tensor,
+        covered: Coverage,
+        calibration: Calibration,
+    ) -> SliceResult:
+        """The unfolded image on the encoded grid, before partial Fourier; its noise is that after it."""
+        method = self.choice.partial_fourier
+        strength = regularisation(hybrid, covered)
+        unfolded = unfold(hybrid, maps, covered, strength, partial_fourier=method)
+        first, last = covered.run
+        recovered = float(unfolded.recovered.cpu().numpy()[covered.counts[first : last + 1] == 0].mean())
+        if recovered < MIN_RECOVERED:
+            raise InputFault(
+                f"Slice {piece.index + 1} lacks {covered.missing} of {covered.run_length} lines, and its coils "
+                f"determine only {100 * recovered:.0f} % of what these would hold.",
+                "The acquisition is incomplete, or undersampled by more than its coils can unfold; export it again.",
+            )
+        seen = unfolded.image.abs() > WELL_SEEN * unfolded.noise_std
+        g_factor = noise_amplification(unfolded.noise_std, covered)
+        median = float((g_factor[seen] if bool(seen.any()) else g_factor).median())
+        levels = float(unfolded.noise_std.median()), float(unfolded.noise_along_phase.median())
+        variance = np.zeros(len(covered.counts))
+        variance[first : last + 1] = unfolded.line_variance.cpu().numpy()
+        spectra = line_noise(variance, covered.unfolded(), method)
+        told = Unfolding("SENSE", strength, median, recovered)
+        return SliceResult(unfolded.image, unfolded.noise_std, levels, spectra, covered, calibration, told)
+
+
+def _calibration_lines(
+    header: KSpaceHeader, piece: KSpaceSlice, covered: Coverage, lines: torch.Tensor
+) -> tuple[str, torch.Tensor, int]:
+    """Where the coil maps come from, in words and as `[coil, ky, kx]`, and its lines on both sides of the centre."""
+    own = covered.fully_sampled_reach
+    if piece.calibration is None:
+        return "image lines", lines, own
+    held = np.any(piece.calibration != 0, axis=(0, 2))
+    separate = torch.from_numpy(piece.calibration).to(lines.device)
+    alone = reach_without_gap(held, header.ky_centre)
+    # Siemens marks lines that serve both purposes as image lines: then only both together have no gaps.
+    together = reach_without_gap(held | (covered.counts > 0), header.ky_centre)
+    if covered.undersampled and together > max(own, alone):
+        chosen = torch.from_numpy(covered.counts > 0).to(lines.device)[:, None]
+        return "separate and image lines", torch.where(chosen, lines, separate), together
+    return ("separate lines", separate, alone) if alone >= max(own, 1) else ("image lines", lines, own)
+
+
+def _readout_part(piece: KSpaceSlice) -> float:
+    """Part of the readout grid that was acquired (less than 1 for asymmetric echoes); the rest adds no noise."""
+    average, step = np.argwhere(piece.acquired)[0]
+    return float(np.any(piece.data[average, :, step] != 0, axis=0).mean())

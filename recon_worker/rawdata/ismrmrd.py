@@ -15,13 +15,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import h5py
-import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
 from recon_worker.data import InputFault, KSpace, KSpaceHeader, KSpaceSlice, SlicePlane
+from recon_worker.rawdata.contents import UnsuitableAcquisition
 from recon_worker.rawdata.hdf5 import check_variable_length, open_hdf5, own_member, read_column
 from recon_worker.rawdata.ismrmrd_header import Encoding, IsmrmrdHeader, parse_header
+from recon_worker.rawdata.ismrmrd_lines import (
+    CALIBRATION,
+    CALIBRATION_AND_IMAGING,
+    NEITHER,
+    NOISE,
+    REVERSE,
+    Heads,
+    readout_contents,
+)
 from recon_worker.rawdata.limits import check_extent
 from recon_worker.rawdata.lines import (
     LINE,
@@ -39,28 +48,6 @@ FORMAT = "ismrmrd"
 AGAIN = "Convert the acquisition again with a current converter."
 NOISE_SAMPLES = 2**18
 """Noise samples a coil that are kept; far more than a covariance needs."""
-Heads = npt.NDArray[np.void]
-
-
-def _flag(number: int) -> np.uint64:
-    return np.uint64(1) << np.uint64(number - 1)
-
-
-NOISE = _flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
-REVERSE = _flag(ismrmrd.ACQ_IS_REVERSE)
-CALIBRATION = _flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
-CALIBRATION_AND_IMAGING = _flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
-NEITHER = (
-    _flag(ismrmrd.ACQ_IS_NAVIGATION_DATA)
-    | _flag(ismrmrd.ACQ_IS_PHASECORR_DATA)
-    | _flag(ismrmrd.ACQ_IS_HPFEEDBACK_DATA)
-    | _flag(ismrmrd.ACQ_IS_DUMMYSCAN_DATA)
-    | _flag(ismrmrd.ACQ_IS_RTFEEDBACK_DATA)
-    | _flag(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
-    | _flag(ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE)
-    | _flag(ismrmrd.ACQ_IS_PHASE_STABILIZATION)
-)
-"""Readouts that are neither image, calibration nor noise."""
 
 
 def find_dataset(file: h5py.File) -> h5py.Group | None:
@@ -95,7 +82,10 @@ def open_ismrmrd(path: Path) -> KSpace:
         header, table = _members(file)
         heads = _read_heads(table, path.stat().st_size)
         noise = _read_noise(table, heads)
-    return _acquisition(path, header, heads, noise)
+    try:
+        return _acquisition(path, header, heads, noise)
+    except InputFault as fault:
+        raise UnsuitableAcquisition(fault, readout_contents(header, heads)) from None
 
 
 def _members(file: h5py.File) -> tuple[IsmrmrdHeader, h5py.Dataset]:

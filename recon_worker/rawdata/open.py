@@ -13,7 +13,8 @@ from recon_worker.rawdata.ge_pfile import is_ge_pfile, open_ge_pfile
 from recon_worker.rawdata.ge_scanarchive import is_scan_archive, open_scan_archive
 from recon_worker.rawdata.hdf5 import SIGNATURE, open_hdf5
 from recon_worker.rawdata.ismrmrd import find_dataset, open_ismrmrd
-from recon_worker.rawdata.siemens import measurements, open_siemens
+from recon_worker.rawdata.siemens import open_siemens
+from recon_worker.rawdata.siemens_readouts import measurements
 
 START_BYTES = 64 * 1024
 TAKEN = "ISMRMRD (HDF5), Siemens twix, fastMRI, some GE P-files and ScanArchives are taken, BART pairs by hand."

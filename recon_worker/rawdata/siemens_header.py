@@ -51,6 +51,8 @@ class SiemensProtocol:
     dwell_time_us: float
     timing: dict[str, float]
     regridding: Regridding | None
+    numaris_x: bool
+    """Software of the XA line (Numaris/X)."""
 
 
 def read_protocol(file: BinaryIO, offset: int, length: int) -> SiemensProtocol:
@@ -124,11 +126,22 @@ def _protocol(yaps: Mapping[str, Any], meas: Mapping[str, Any], dicom: Mapping[s
         dwell_time_us=0.0 if dwell is None else dwell / 1000,
         timing=timing,
         regridding=_regridding(meas),
+        numaris_x=_is_numaris_x(yaps, meas, dicom),
     )
     lengths = (protocol.read_fov_mm, protocol.phase_fov_mm, protocol.slice_thickness_mm)
     if not all(0 < length < 5000 for length in lengths) or not 0 <= protocol.phase_oversampling < 10:
         raise ValueError
     return protocol
+
+
+def _is_numaris_x(*buffers: Mapping[str, Any]) -> bool:
+    """By the software's name ("syngo MR XA30") or the protocol's baseline ("NXVA_...")."""
+    said = []
+    for buffer in buffers:
+        consistency = buffer.get("sProtConsistencyInfo")
+        for part in (buffer, consistency if isinstance(consistency, Mapping) else {}):
+            said += [part.get(name) for name in ("SoftwareVersions", "tBaselineString", "tMeasuredBaselineString")]
+    return any(isinstance(text, str) and re.search(r"\bX[A-Z]\d|\bNXV", text) for text in said)
 
 
 def _regridding(meas: Mapping[str, Any]) -> Regridding | None:

@@ -8,14 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import twixtools
 from PIL import Image
 
 from recon_worker.data import InputFault
+from recon_worker.rawdata.contents import inspect_file
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.intensity import stored_pixels, stored_scale
 from tests.recon_worker.support import Protocol, in_memory, oblique_directions, simulate
-from tests.recon_worker.twix import TwixLine, ascconv, scanner_directions, twix_lines, write_twix
+from tests.recon_worker.twix import Software, TwixLine, ascconv, scanner_directions, twix_lines, write_twix
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "raw"
 PROTOCOL = scanner_directions(
@@ -48,6 +50,69 @@ def test_samples_geometry_averages_and_noise_are_read(tmp_path: Path):
         assert np.allclose(mine.read_direction, truth.read_direction, atol=1e-6)
         assert np.allclose(mine.phase_direction, truth.phase_direction, atol=1e-6)
         assert np.allclose(mine.slice_direction, truth.slice_direction, atol=1e-6)
+
+
+@pytest.mark.parametrize(("software", "noise_time_us"), [("VB", 1e6 / 130 / 256), ("VE", 30.0), ("XA", 5.0)])
+def test_every_software_line_is_read_alike(tmp_path: Path, software: Software, noise_time_us: float):
+    """Constructed files: no real one of VB or XA was at hand, and the remark says so."""
+    scan = simulate(PROTOCOL, noise_level=0.02)
+    kspace = open_kspace(write_twix(tmp_path / "scan.dat", PROTOCOL, twix_lines(scan), software=software))
+    header = kspace.header
+    for index, piece in enumerate(kspace.slices()):
+        assert np.array_equal(piece.data, scan.data[index])
+    assert np.array_equal(header.noise, scan.noise[:, :16384])
+    assert (header.encoded_matrix, header.image_matrix) == ((96, 40), (48, 40))
+    assert header.timing == {"repetition_time_ms": 3000.0, "echo_time_ms": 67.0}
+    expected = 1.0 if noise_time_us == 5.0 else noise_time_us / 5.0 / 0.793
+    assert header.noise_bandwidth_ratio == pytest.approx(expected, rel=1e-6)
+    for mine, truth in zip(header.planes, in_memory(scan).header.planes, strict=True):
+        assert np.allclose(mine.centre_mm, truth.centre_mm, atol=1e-4)
+        assert np.allclose(mine.phase_direction, truth.phase_direction, atol=1e-6)
+    said = [remark for remark in header.remarks if "not checked on a real" in remark]
+    assert [f"Siemens {software} file" in remark for remark in said] == ([] if software == "VE" else [True])
+    assert "SECRET" not in repr(header) + json.dumps(inspect_file(tmp_path / "scan.dat"))
+
+
+@pytest.mark.parametrize("software", ["VB", "VE", "XA"])
+def test_twixtools_reads_the_constructed_files_too(tmp_path: Path, software: Software):
+    """The writer's layout is not only ours: the package that documents it finds the same readouts."""
+    protocol = replace(PROTOCOL, n_slices=1, n_averages=1)
+    scan = simulate(protocol, noise_level=0.02)
+    path = write_twix(tmp_path / "scan.dat", protocol, twix_lines(scan), software=software)
+    read = twixtools.read_twix(str(path), verbose=False, parse_pmu=False, parse_geometry=False)[-1]
+    assert read["hdr"]["MeasYaps"]["sKSpace"]["lBaseResolution"] == 48
+    assert read["hdr"]["Dicom"]["flReadoutOSFactor"] == 2.0
+    images = [mdb for mdb in read["mdb"] if mdb.is_image_scan()]
+    assert len(images) == 40
+    for mdb in images:
+        assert np.array_equal(mdb.data, scan.data[0, 0, :, mdb.mdh.Counter.Lin])
+
+
+def test_a_vb_file_cut_off_is_refused_wherever_it_is_cut(tmp_path: Path):
+    whole = write_twix(tmp_path / "scan.dat", PROTOCOL, _scan_lines(), software="VB").read_bytes()
+    for size in (40, 100, 8000, 13000, len(whole) // 2 + 3, len(whole) - 400):
+        path = tmp_path / "cut.dat"
+        path.write_bytes(whole[:size])
+        with pytest.raises(InputFault):
+            for _piece in open_kspace(path).slices():
+                pass
+
+
+def test_what_cannot_be_reconstructed_is_described_all_the_same(tmp_path: Path):
+    lines = _scan_lines()[::2] + _scan_lines(flags=("REFLECT",))[1::2]
+    lines += _scan_lines(flags=("PHASCOR",))[:3] + _scan_lines(flags=("NOISEADJSCAN",))[:2]
+    protocol = replace(PROTOCOL, n_slices=1, n_averages=1)
+    found = inspect_file(write_twix(tmp_path / "scan.dat", protocol, lines, software="XA"))
+    assert found["reconstructable"] is False
+    assert "echo-planar" in found["refused"]
+    assert found["readouts"] == {
+        "all": 45, "imaging": 40, "phase correction": 3, "noise": 2, "backwards": 20, "calibration": 0
+    }  # fmt: skip
+    assert (found["counters"]["lines"], found["n_coils"], found["samples"]) == (40, [4], [96])
+    assert found["software"] == "XA"
+    assert "45 readouts, 40 of them imaging" in found["words"]
+    assert "3 phase correction" in found["words"]
+    assert "SECRET" not in json.dumps(found)
 
 
 def test_partial_fourier_lines_and_readouts_backwards(tmp_path: Path):
@@ -152,6 +217,11 @@ def test_a_real_scanners_file_gives_the_phantoms_image():
 
 
 @needs_shared
-def test_the_real_echo_planar_file_is_refused_in_words():
+def test_the_real_echo_planar_file_is_refused_in_words_and_described():
     with pytest.raises(InputFault, match="echo-planar"):
         open_kspace(SHARED / "twix_epi_skyra.dat")
+    found = inspect_file(SHARED / "twix_epi_skyra.dat")
+    assert found["readouts"]["imaging"] == 80
+    assert found["readouts"]["phase correction"] == 3
+    assert (found["counters"]["lines"], found["n_coils"], found["matrix"]) == (80, [2], [80, 80])
+    assert found["sampled_on_ramps"] is True

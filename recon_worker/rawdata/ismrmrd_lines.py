@@ -1,0 +1,66 @@
+"""The flags of ISMRMRD readouts: which serve the image, and how many there are of each kind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ismrmrd
+import numpy as np
+import numpy.typing as npt
+
+from recon_worker.rawdata.contents import count_readouts
+from recon_worker.rawdata.ismrmrd_header import IsmrmrdHeader
+
+Heads = npt.NDArray[np.void]
+
+
+def _flag(number: int) -> np.uint64:
+    return np.uint64(1) << np.uint64(number - 1)
+
+
+NOISE = _flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
+REVERSE = _flag(ismrmrd.ACQ_IS_REVERSE)
+CALIBRATION = _flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION)
+CALIBRATION_AND_IMAGING = _flag(ismrmrd.ACQ_IS_PARALLEL_CALIBRATION_AND_IMAGING)
+NEITHER = (
+    _flag(ismrmrd.ACQ_IS_NAVIGATION_DATA)
+    | _flag(ismrmrd.ACQ_IS_PHASECORR_DATA)
+    | _flag(ismrmrd.ACQ_IS_HPFEEDBACK_DATA)
+    | _flag(ismrmrd.ACQ_IS_DUMMYSCAN_DATA)
+    | _flag(ismrmrd.ACQ_IS_RTFEEDBACK_DATA)
+    | _flag(ismrmrd.ACQ_IS_SURFACECOILCORRECTIONSCAN_DATA)
+    | _flag(ismrmrd.ACQ_IS_PHASE_STABILIZATION_REFERENCE)
+    | _flag(ismrmrd.ACQ_IS_PHASE_STABILIZATION)
+)
+"""Readouts that are neither image, calibration nor noise."""
+PHASE_CORRECTION = _flag(ismrmrd.ACQ_IS_PHASECORR_DATA)
+
+COUNTERS = {
+    "lines": "kspace_encode_step_1", "slices": "slice", "averages": "average", "partitions": "kspace_encode_step_2",
+    "echo_times": "contrast", "cardiac_phases": "phase", "repetitions": "repetition", "sets": "set",
+}  # fmt: skip
+
+
+def readout_contents(header: IsmrmrdHeader, heads: Heads) -> dict[str, Any]:
+    """What a measurement holds that cannot be reconstructed; plain JSON types, no patient fields."""
+    flags, encoding = heads["flags"], header.encodings[0]
+    kinds = {
+        "imaging": (flags & (NEITHER | NOISE)) == 0,
+        "phase correction": (flags & PHASE_CORRECTION) != 0,
+        "noise": (flags & NOISE) != 0,
+        "backwards": (flags & REVERSE) != 0,
+        "calibration": (flags & (CALIBRATION | CALIBRATION_AND_IMAGING)) != 0,
+    }
+    counters = {name: heads["idx"][part] for name, part in COUNTERS.items() if part in (heads["idx"].dtype.names or ())}
+    known = ("cartesian", "epi", "radial", "goldenangle", "spiral", "")
+    return {
+        "format": "ismrmrd",
+        "dimensions": 3 if encoding.encoded.matrix[2] > 1 else 2,
+        # Free text of a header may be anything; only the format's own words are handed on.
+        "trajectory": encoding.trajectory if encoding.trajectory in known else "other",
+        "matrix": list(encoding.encoded.matrix[:2]),
+        "field_of_view_mm": [round(length, 3) for length in encoding.encoded.field_of_view_mm[:2]],
+        "slice_thickness_mm": round(encoding.encoded.field_of_view_mm[2], 3),
+        **count_readouts(kinds, counters, coils=heads["active_channels"], samples=heads["number_of_samples"]),
+        "timing": dict(header.timing),
+    }

@@ -94,22 +94,83 @@ class Weighting:
     te_ms: float
 
 
-def spin_echo(t1_ms: float, t2_ms: float, weighting: Weighting) -> float:
-    """Signal of one proton density unit."""
-    return float((1 - np.exp(-weighting.tr_ms / t1_ms)) * np.exp(-weighting.te_ms / t2_ms))
+SHORT_T2_MS = 37.0
+LONG_T2_MS = 150.0
+CSF_T2_MS = 1500.0
+BLOOD = Tissue(0.85, 0.0, 1700, 60)
+"""Blood that flows in: fresh, so fully relaxed, and the sooner gone the later the echo (hence the short T2)."""
 
 
-def render(layers: Iterable[Layer], shape: tuple[int, int], weighting: Weighting) -> tuple[Array, Array]:
-    """Signal of water and of fat, each `[row, column]` float32, of layers laid over one another."""
-    water = np.zeros(shape, dtype=np.float32)
-    fat = np.zeros(shape, dtype=np.float32)
-    fat_signal = np.float32(spin_echo(FAT_T1_MS, FAT_T2_MS, weighting))
+@dataclass(frozen=True)
+class Signals:
+    """Signal at the effective echo time by what happens to it during a scan, each `[row, column]` float32.
+
+    Attributes
+    ----------
+    short, long
+        Water, split between T2 of `SHORT_T2_MS` and `LONG_T2_MS` so that it decays about as its tissue does.
+    csf
+        Cerebrospinal fluid, which pulsates.
+    fat
+        Fat, which is shifted and suppressed.
+    blood
+        What blood in the vessels gives if all of it is fresh; no part of `total`, which shows the flow void.
+    """
+
+    short: Array
+    long: Array
+    csf: Array
+    fat: Array
+    blood: Array
+
+    @property
+    def water(self) -> Array:
+        """All water."""
+        return np.asarray(self.short + self.long + self.csf, dtype=np.float32)
+
+    @property
+    def total(self) -> Array:
+        """Water and fat."""
+        return np.asarray(self.water + self.fat, dtype=np.float32)
+
+
+def short_share(t2_ms: float) -> float:
+    """Share of the signal that is taken to decay with `SHORT_T2_MS`, the rest with `LONG_T2_MS`: by decay rate."""
+    rates = [1 / t2 for t2 in (t2_ms, SHORT_T2_MS, LONG_T2_MS)]
+    return float(np.clip((rates[0] - rates[2]) / (rates[1] - rates[2]), 0, 1))
+
+
+def spin_echo(t1_ms: float, t2_ms: float, weighting: Weighting, overlap: float = 0.0) -> float:
+    """Signal of one proton density unit.
+
+    `overlap` is how much of it a neighbouring slice excites as well, half a TR before (cross-talk of an interleaved
+    stack): that part has had half the time to recover.
+    """
+    whole = 1 - np.exp(-weighting.tr_ms / t1_ms)
+    half = 1 - np.exp(-weighting.tr_ms / 2 / t1_ms)
+    return float(((1 - overlap) * whole + overlap * half) * np.exp(-weighting.te_ms / t2_ms))
+
+
+def render(layers: Iterable[Layer], shape: tuple[int, int], weighting: Weighting, overlap: float = 0.0) -> Signals:
+    """Signals of layers laid over one another; `overlap` as in `spin_echo`."""
+    short, long, csf, fat, blood = parts = np.zeros((5, *shape), dtype=np.float32)
+    fat_signal = np.float32(spin_echo(FAT_T1_MS, FAT_T2_MS, weighting, overlap))
+    blood_signal = np.float32(BLOOD.density * np.exp(-weighting.te_ms / BLOOD.t2_ms))
     for layer in layers:
         tissue = TISSUES[layer.tissue]
-        water_signal = np.float32(spin_echo(tissue.t1_ms, tissue.t2_ms, weighting))
+        water_signal = np.float32(spin_echo(tissue.t1_ms, tissue.t2_ms, weighting, overlap))
         share = np.float32(tissue.fat) if layer.fat is None else np.clip(layer.fat, 0, 1)
-        amount = np.float32(tissue.density) * layer.density
-        kept = 1 - layer.occupancy
-        water[layer.window] = kept * water[layer.window] + layer.occupancy * (amount * (1 - share) * water_signal)
-        fat[layer.window] = kept * fat[layer.window] + layer.occupancy * (amount * share * fat_signal)
-    return water, fat
+        amount = layer.occupancy * (np.float32(tissue.density) * layer.density)
+        parts[(slice(None), *layer.window)] *= 1 - layer.occupancy
+        fat[layer.window] += amount * (share * fat_signal)
+        water = amount * ((1 - share) * water_signal)
+        if layer.tissue == "csf":
+            csf[layer.window] += water
+            continue
+        quick = np.float32(short_share(tissue.t2_ms))
+        short[layer.window] += quick * water
+        if quick < 1:
+            long[layer.window] += (1 - quick) * water
+        if layer.tissue == "flowing blood":
+            blood[layer.window] += layer.occupancy * blood_signal
+    return Signals(short, long, csf, fat, blood)

@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from recon_worker.data import SlicePlane
+from recon_worker.phantom.echo_train import EchoTrains
 from recon_worker.phantom.protocol import Scan
 
 ComplexArray = npt.NDArray[np.complex64]
@@ -36,7 +37,7 @@ def header_xml(scan: Scan, acquisition: str, n_slices: int) -> str:
     length = scan.field_of_view_mm
     lines = scan.lines(acquisition)
     averages = scan.averages(acquisition)
-    echo_spacing = round(min(10.0, scan.weighting.te_ms), 2)
+    echo_spacing = round(scan.echo_spacing_ms, 3)
     return f"""<?xml version="1.0" encoding="UTF-8"?>
 <ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">
   <version>1</version>
@@ -67,6 +68,7 @@ def header_xml(scan: Scan, acquisition: str, n_slices: int) -> str:
       <kspace_encoding_step_2><minimum>0</minimum><maximum>0</maximum><center>0</center></kspace_encoding_step_2>
       <average><minimum>0</minimum><maximum>{averages - 1}</maximum><center>0</center></average>
       <slice><minimum>0</minimum><maximum>{n_slices - 1}</maximum><center>{n_slices // 2}</center></slice>
+      <segment><minimum>0</minimum><maximum>{scan.echo_train_length - 1}</maximum><center>{scan.effective_echo}</center></segment>
     </encodingLimits>
     <trajectory>cartesian</trajectory>
     <echoTrainLength>{scan.echo_train_length}</echoTrainLength>
@@ -116,10 +118,11 @@ class AcquisitionFile:
         heads["flags"] = _flag(ismrmrd.ACQ_IS_NOISE_MEASUREMENT)
         self._append(heads, noise)
 
-    def write_slice(self, index: int, average: int, lines: range, samples: ComplexArray) -> None:
-        """Readouts `[line, coil, sample]` of the phase-encode steps `lines` of one slice and average."""
-        heads = self._heads(len(lines), samples.shape[2], self._planes[index])
-        heads["idx"]["kspace_encode_step_1"] = np.asarray(lines)
+    def write_slice(self, index: int, average: int, trains: EchoTrains, samples: ComplexArray) -> None:
+        """Readouts `[line, coil, sample]` of one slice and average; the echo of each goes into the segment counter."""
+        heads = self._heads(len(trains.lines), samples.shape[2], self._planes[index])
+        heads["idx"]["kspace_encode_step_1"] = trains.lines
+        heads["idx"]["segment"] = trains.echo
         heads["idx"]["slice"] = index
         heads["idx"]["average"] = average
         heads["flags"][0] |= _flag(ismrmrd.ACQ_FIRST_IN_SLICE, ismrmrd.ACQ_FIRST_IN_AVERAGE)

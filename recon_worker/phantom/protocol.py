@@ -2,7 +2,8 @@
 
 What Table 1 does not say is chosen as in practice: sagittal readout head to foot and phase encoding front to back
 (discs stay sharp along the readout), axial readout right to left; a saturation band over the abdomen in front of the
-spine; 2 x readout oversampling; one straight axial stack.
+spine; 2 x readout oversampling; one straight axial stack; the echo spacing that puts the effective TE on the middle
+echo of a T2-weighted train and on the first of a T1-weighted one.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ PROTOCOLS = ("MSK", "neuroradiology")
 SIZES = ("tiny", "small", "full")
 OVERSCAN_LINES = 16
 SMALLEST_OVERSCAN = 8
+_SHORT_TE_MS = 20.0
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,21 @@ class Scan:
     coils: tuple[int, int]
     marrow_snr: float
     finer: int = 2
+
+    @property
+    def centre_out(self) -> bool:
+        """Whether the first echo meets the centre of k-space (short TE), else the middle one does."""
+        return self.weighting.te_ms <= _SHORT_TE_MS
+
+    @property
+    def effective_echo(self) -> int:
+        """Echo, from 0, at the effective echo time."""
+        return 0 if self.centre_out else self.echo_train_length // 2 - 1
+
+    @property
+    def echo_spacing_ms(self) -> float:
+        """Time from echo to echo."""
+        return self.weighting.te_ms / (self.effective_echo + 1)
 
     @property
     def n_coils(self) -> int:

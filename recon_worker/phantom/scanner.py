@@ -13,45 +13,101 @@ from recon_worker.data import SlicePlane
 from recon_worker.data.geometry import affine_from_planes
 from recon_worker.phantom.anatomy import Subject
 from recon_worker.phantom.coils import CoilArray, combined_sensitivity, draw_coils
-from recon_worker.phantom.contrast import FAT_T1_MS, FAT_T2_MS, TISSUES, render, spin_echo
+from recon_worker.phantom.contrast import (
+    BLOOD,
+    CSF_T2_MS,
+    FAT_T1_MS,
+    FAT_T2_MS,
+    LONG_T2_MS,
+    SHORT_T2_MS,
+    TISSUES,
+    render,
+    short_share,
+    spin_echo,
+)
+from recon_worker.phantom.echo_train import decay, echo_trains, passes
 from recon_worker.phantom.fields import FAT_SHIFT_HZ, Fields, draw_fields
 from recon_worker.phantom.protocol import SEQUENCES, Scan
 from recon_worker.phantom.sampling import FineGrid, to_image
-from recon_worker.phantom.shapes import Vector
+from recon_worker.phantom.shapes import Coordinates, Vector, smooth_step
 
 ComplexArray = npt.NDArray[np.complex64]
-SAGITTAL_PROFILE = (-1 / 3, 0.0, 1 / 3)
-AXIAL_PROFILE = (-0.4, -0.2, 0.0, 0.2, 0.4)
-"""Planes, in slice thicknesses from the middle, whose mean is a slice; more where slices cut endplates obliquely."""
+SAGITTAL_PLANES = (-0.4, 0.0, 0.4)
+AXIAL_PLANES = (-0.5, -0.25, 0.0, 0.25, 0.5)
+"""Planes, in slice thicknesses from the middle, that make up a slice; more where slices cut endplates obliquely."""
+BELLY_T2_MS = 90.0
+
+
+@dataclass(frozen=True)
+class Component:
+    """k-space of the part of a slice that decays and moves in one way.
+
+    Attributes
+    ----------
+    name
+        "short" and "long" (T2), "csf", "blood" (which has no part in the still image), "belly" (moves with the breath).
+    t2_ms
+        Its decay along the echo train.
+    samples
+        `[coil, ky, kx]` complex64 on the full encoded grid, at the effective echo time, at rest.
+    """
+
+    name: str
+    t2_ms: float
+    samples: ComplexArray
 
 
 @dataclass(frozen=True)
 class SliceSignal:
-    """Noiseless signal of one slice.
+    """Noiseless signal of one slice of the subject at rest.
 
     Attributes
     ----------
     index
         Slice number along the slice direction.
-    samples
-        `[coil, ky, kx]` complex64 on the full encoded grid.
+    components
+        What the lines of a scan are put together from.
+    weights
+        `[component, ky]` float32: decay at the echo of each line in the Standard acquisition, 0 for the blood.
     image
-        `[row, column]` complex64: the object without coils, band-limited to the scan's k-space.
+        `[row, column]` complex64: the object without coils as the Standard acquisition shows it at rest, band-limited
+        to the scan's k-space.
     sensitivity
         `[row, column]` float32: the best combination's sensitivity, 1 at L3.
     """
 
     index: int
-    samples: ComplexArray
+    components: tuple[Component, ...]
+    weights: npt.NDArray[np.float32]
     image: ComplexArray
     sensitivity: npt.NDArray[np.float32]
+
+    @property
+    def samples(self) -> ComplexArray:
+        """`[coil, ky, kx]` of the Standard acquisition of the subject at rest."""
+        total = np.zeros_like(self.components[0].samples)
+        for component, weight in zip(self.components, self.weights, strict=True):
+            total += component.samples * weight[:, None]
+        return total
+
+
+def slice_profile(distance: float) -> float:
+    """Excitation `distance` slice thicknesses from the middle of a slice: 1 inside, fading out around its edge."""
+    return float(1 - smooth_step(np.float32(distance) * np.ones((1, 1), np.float32), 0.55, 0.4)[0, 0])
 
 
 @dataclass(frozen=True)
 class Scanner:
     """One sequence set up on one subject: geometry, coils, imperfections, noise level.
 
-    `sigma` is the standard deviation of the noise per real or imaginary part of a sample, before the coils' covariance.
+    Attributes
+    ----------
+    sigma
+        Standard deviation of the noise per real or imaginary part of a sample, before the coils' covariance.
+    motion
+        Amount of movement and flow during the acquisitions: 1 as in patients, 0 for a still object.
+    echo_imperfections
+        Whether T2 decays along the echo train and odd and even echoes differ a little in phase.
     """
 
     subject: Subject
@@ -60,6 +116,8 @@ class Scanner:
     coils: CoilArray
     fields: Fields
     sigma: float
+    motion: float = 1.0
+    echo_imperfections: bool = True
 
     @property
     def encoded_field_of_view_mm(self) -> tuple[float, float]:
@@ -99,24 +157,54 @@ class Scanner:
             phase_mm=(torso.front_y - 4 - centre[1], torso.back_y + 4 - centre[1]),
         )
 
-    def object_image(self, index: int) -> ComplexArray:
-        """The slice's signal on the fine grid, before the coils: `[row, column]` complex64."""
+    def object_parts(self, index: int) -> dict[str, ComplexArray]:
+        """The slice's signal on the fine grid before the coils, by component: `[row, column]` complex64."""
         scan, subject, grid = self.scan, self.subject, self.grid
         middle = grid.plane(self.planes[index])
         points = middle.points(middle.whole())
-        water = np.zeros(grid.shape, dtype=np.float32)
-        fat = np.zeros(grid.shape, dtype=np.float32)
-        profile = SAGITTAL_PROFILE if scan.sagittal else AXIAL_PROFILE
-        for offset in profile:
+        names = ("short", "long", "csf", "fat", "blood")
+        parts = {name: np.zeros(grid.shape, dtype=np.float32) for name in names}
+        offsets = SAGITTAL_PLANES if scan.sagittal else AXIAL_PLANES
+        profile = [slice_profile(abs(offset)) for offset in offsets]
+        for offset, excited in zip(offsets, profile, strict=True):
             plane = grid.plane(self.planes[index], offset * scan.thickness_mm)
-            one_water, one_fat = render(subject.layers(plane), plane.shape, scan.weighting)
-            water += one_water / np.float32(len(profile))
-            fat += one_fat / np.float32(len(profile))
-        fat *= self.fields.fat_left(scan, subject, points)
+            overlap = self.neighbours_overlap(index, offset)
+            signals = render(subject.layers(plane), plane.shape, scan.weighting, overlap)
+            for name in names:
+                parts[name] += getattr(signals, name) * np.float32(excited / sum(profile))
+        fat = parts.pop("fat") * self.fields.fat_left(scan, subject, points)
         shift = scan.field_of_view_mm * FAT_SHIFT_HZ / (2000 * scan.bandwidth_khz) / grid.step_mm[0]
-        signal = water + _shifted(fat, shift)
-        signal *= self.fields.excitation(subject, scan, points)
-        return np.asarray(signal * self.fields.phase(subject, points), dtype=np.complex64)
+        fat = _shifted(np.asarray(fat, dtype=np.float32), shift)
+        quick = np.float32(short_share(FAT_T2_MS))
+        parts["short"] += quick * fat
+        parts["long"] += (1 - quick) * fat
+        moving = self._moves_with_breath(points)
+        parts["belly"] = moving * (parts["short"] + parts["long"])
+        parts["short"] *= 1 - moving
+        parts["long"] *= 1 - moving
+        common = self.fields.excitation(subject, scan, points) * self.fields.phase(subject, points)
+        return {name: np.asarray(part * common, dtype=np.complex64) for name, part in parts.items()}
+
+    def neighbours_overlap(self, index: int, offset: float) -> float:
+        """How much the neighbouring slices excite the plane `offset` thicknesses from the middle of slice `index`.
+
+        Where the even and the odd slices are acquired in separate passes, nothing.
+        """
+        if passes(self.scan) > 1:
+            return 0.0
+        pitch = self.scan.spacing_mm / self.scan.thickness_mm
+        overlap = 0.0
+        if index > 0:
+            overlap += slice_profile(abs(pitch + offset))
+        if index < len(self.planes) - 1:
+            overlap += slice_profile(abs(pitch - offset))
+        return min(overlap, 1.0)
+
+    def _moves_with_breath(self, points: Coordinates) -> npt.NDArray[np.float32]:
+        """Share of what moves with the belly's wall: all well in front of the spine, nothing beside it."""
+        _, y, z = points
+        edge = self.subject.spine.curve.at("front", z) - np.float32(62.0)
+        return np.asarray(1 - smooth_step(y, edge, 44.0), dtype=np.float32)
 
     def slices(self) -> Iterator[SliceSignal]:
         """All slices, one at a time."""
@@ -126,9 +214,20 @@ class Scanner:
     def slice_signal(self, index: int) -> SliceSignal:
         """Noiseless k-space of slice `index`."""
         columns = self.scan.matrix[0]
-        signal = self.object_image(index)
+        times = {"short": SHORT_T2_MS, "long": LONG_T2_MS, "csf": CSF_T2_MS, "blood": BLOOD.t2_ms, "belly": BELLY_T2_MS}
         sensitivities = self.coils.sensitivities(self.grid.plane(self.planes[index]))
-        samples = np.stack([self.grid.encode(signal * one) for one in sensitivities])
+        still = np.zeros(self.scan.encoded_matrix[::-1], dtype=np.complex64)
+        echo = echo_trains(self.scan, "Standard").echo
+        components, weights = [], []
+        for name, part in self.object_parts(index).items():
+            samples = np.stack([self.grid.encode(part * one) for one in sensitivities])
+            components.append(Component(name, times[name], samples))
+            weight = np.ones(len(echo), dtype=np.float32)
+            if self.echo_imperfections:
+                weight = decay(self.scan, echo, times[name])
+            weights.append(weight * np.float32(name != "blood"))
+            if name != "blood":
+                still += self.grid.encode(part) * weight[:, None]
         # The image's own pixels, for the sensitivity there.
         rows, length = self.scan.matrix[1], self.scan.field_of_view_mm
         half = (-columns // 2, columns // 2), (-rows // 2, rows // 2)
@@ -136,8 +235,9 @@ class Scanner:
         there = self.coils.sensitivities(pixels.plane(self.planes[index]))
         return SliceSignal(
             index=index,
-            samples=samples,
-            image=to_image(self.grid.encode(signal), columns),
+            components=tuple(components),
+            weights=np.stack(weights),
+            image=to_image(still, columns),
             sensitivity=combined_sensitivity(there, self.coils.covariance),
         )
 
@@ -186,8 +286,8 @@ def place_slices(subject: Subject, scan: Scan) -> tuple[SlicePlane, ...]:
     )
 
 
-def set_up(subject: Subject, scan: Scan, *, seed: int, number: int) -> Scanner:
-    """A scanner for `scan` of subject `number` in the study with `seed`."""
+def set_up(subject: Subject, scan: Scan, *, seed: int, number: int, motion: float = 1.0) -> Scanner:
+    """A scanner for `scan` of subject `number` in the study with `seed`; `motion` 0 for a subject that keeps still."""
     rng = np.random.default_rng([seed, number, 2, SEQUENCES.index(scan.sequence)])
     planes = place_slices(subject, scan)
     centre = np.mean([plane.centre_mm for plane in planes], axis=0)
@@ -198,4 +298,4 @@ def set_up(subject: Subject, scan: Scan, *, seed: int, number: int) -> Scanner:
     fields = draw_fields(rng, subject, scan, centre)
     signal = marrow_signal(scan, subject.marrow_fat, fields.fat_residual)
     sigma = signal / scan.marrow_snr * np.sqrt(scan.averages("Standard"))
-    return Scanner(subject, scan, planes, coils, fields, float(sigma))
+    return Scanner(subject, scan, planes, coils, fields, float(sigma), motion)

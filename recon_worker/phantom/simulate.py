@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from recon_worker.data import InputFault
+from recon_worker.phantom.acquisition import Acquisition
 from recon_worker.phantom.anatomy import Subject, draw_subject
 from recon_worker.phantom.coils import draw_noise
 from recon_worker.phantom.ismrmrd_file import AcquisitionFile
@@ -182,15 +183,16 @@ def simulate_acquisition(
     slices: int | None = None,
     coils: tuple[int, int] | None = None,
     noise: float = 1.0,
+    motion: float = 1.0,
 ) -> Path:
     """Write one raw file to `path` and its truth beside it (`<name>.truth.npz`, returned), for tests and fixtures.
 
     `slices` and `coils` (rows, columns) change the scan of that size; `noise` scales the noise of the image samples
-    (0: none), the noise scan stays as it is.
+    (0: none), the noise scan stays as it is; `motion` scales movement and flow (0: a still object).
     """
     scan = scan_of(sequence, protocol=protocol, size=size)
     scan = replace(scan, n_slices=slices or scan.n_slices, coils=coils or scan.coils)
-    scanner = set_up(draw_subject(seed, number), scan, seed=seed, number=number)
+    scanner = set_up(draw_subject(seed, number), scan, seed=seed, number=number, motion=motion)
     path.parent.mkdir(parents=True, exist_ok=True)
     truths = []
     with AcquisitionFile(path, scan, acquisition, scanner.planes) as file:
@@ -214,6 +216,7 @@ class _AcquisitionWriter:
         self._scan = scanner.scan
         self._acquisition = acquisition
         self._noise = noise
+        self._lines = Acquisition(scanner, acquisition, seed=seed, number=number)
         place = [SEQUENCES.index(self._scan.sequence), ACQUISITIONS.index(acquisition)]
         self._rng = np.random.default_rng([seed, number, 4, *place])
         file.write_noise(self._draw(NOISE_READOUTS, 1.0))
@@ -225,10 +228,10 @@ class _AcquisitionWriter:
         return flat.reshape(len(flat), lines, samples).transpose(1, 0, 2)
 
     def write(self, signal: SliceSignal) -> None:
-        lines = self._scan.lines(self._acquisition)
-        clean = signal.samples[:, lines.start : lines.stop].transpose(1, 0, 2)
+        trains = self._lines.trains
         for average in range(self._scan.averages(self._acquisition)):
-            self._file.write_slice(signal.index, average, lines, clean + self._draw(len(lines), self._noise))
+            samples = self._lines.lines(signal, average) + self._draw(len(trains.lines), self._noise)
+            self._file.write_slice(signal.index, average, trains, samples)
 
 
 def _truth_of(scanner: Scanner, signal: SliceSignal) -> SliceTruth:

@@ -116,8 +116,8 @@ def test_marrow_has_a_clinical_signal_to_noise_ratio(sequence, protocol):
 
 def signal_at(subject, scan, position_mm, fat_left=1.0):
     plane = PlaneGrid(np.asarray(position_mm), np.array([0, 0, -0.5]), np.array([0, 0.5, 0]), (3, 3))
-    water, fat = render(subject.layers(plane), plane.shape, scan.weighting)
-    return float((water + fat_left * fat).mean())
+    signals = render(subject.layers(plane), plane.shape, scan.weighting)
+    return float((signals.water + fat_left * signals.fat).mean())
 
 
 def places(subject):

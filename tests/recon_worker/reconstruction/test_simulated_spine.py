@@ -29,7 +29,7 @@ from recon_worker.reconstruction.intensity import (
 def spine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("spine")
     scan = scan_of(request.param, protocol="MSK", size="tiny")
-    write_sequence(folder, set_up(draw_subject(5, 1), scan, seed=5, number=1), 5, 1, lambda fraction: None)
+    write_sequence(folder, set_up(draw_subject(5, 1), scan, seed=5, number=1, motion=0.0), 5, 1, lambda fraction: None)
     return folder
 
 

@@ -167,9 +167,9 @@ def _simulate(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def _inspect(arguments: argparse.Namespace, progress: Progress) -> None:
-    from recon_worker.rawdata.open import open_kspace
+    from recon_worker.rawdata.contents import inspect_file
 
-    print(json.dumps(open_kspace(arguments.raw).summary, indent=2, ensure_ascii=False))
+    print(json.dumps(inspect_file(arguments.raw), indent=2, ensure_ascii=False))
 
 
 def _reconstruct(arguments: argparse.Namespace, progress: Progress) -> None:

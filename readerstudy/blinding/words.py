@@ -7,7 +7,9 @@ from readerstudy.studies.models import Study
 SHORTEST = 3
 """Shorter names would be found by chance in any binary header."""
 
-ALWAYS = (rb"NEX", rb"DL[ _-]?\d\d", rb"denois\w*", rb"noise[ _-]?reduction")
+ALWAYS = (rb"NEX", rb"DL[ _-]?\d\d", rb"denois\w*", rb"noise[ _-]?reduction",
+          rb"GRAPPA", rb"ESPIRiT", rb"L1[ _-]?wavelet", rb"compressed[ _-]sensing", rb"(?-i:SENSE)")  # fmt: skip
+"""SENSE in capitals alone: the word "sense" may stand in an anchor."""
 
 
 def arm_words(study: Study) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from django.conf import settings
 
 from readerstudy.faults import Refusal
+from readerstudy.studies import words
 
 
 @cache
@@ -24,7 +25,7 @@ def _choices() -> dict[str, dict[str, Any]]:
 
 def paper_chain() -> dict[str, Any]:
     """The paper's chain: every choice at its default."""
-    return {name: rule["default"] for name, rule in _choices().items()}
+    return {name: _whole(rule["default"]) for name, rule in _choices().items()}
 
 
 def canonical_chain(content: Any, whose: str = "The chain") -> dict[str, Any]:
@@ -75,10 +76,54 @@ def _checked(name: str, value: Any, rule: Mapping[str, Any], whose: str) -> Any:
         most = rule["maximum"]
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= most:
             raise Refusal(f"{what} is “{value}”.", f"Write a number above 0, at most {most}.")
-        return float(value)
+        return _whole(value)
     if type(value) is not int or not rule["minimum"] <= value <= rule["maximum"]:
         raise Refusal(f"{what} is “{value}”.", f"Write a whole number from {rule['minimum']} to {rule['maximum']}.")
     return value
+
+
+def _whole(value: Any) -> Any:
+    """1.0 as 1, so that equal numbers are written alike (in the trail as well)."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def chain_from_form(entered: Mapping[str, str], prefix: str = "chain-") -> dict[str, Any]:
+    """The entries of a form as a chain's content: numbers as numbers; what is left empty is the paper's. What is no
+    number stays a text and is refused by `canonical_chain`."""
+    content: dict[str, Any] = {}
+    for name, rule in _choices().items():
+        text = entered.get(prefix + name, "").strip().replace(",", ".")
+        if rule.get("type") == "boolean":
+            content[name] = text == "yes"
+        elif not text:
+            continue
+        elif "enum" in rule:
+            content[name] = text
+        else:
+            content[name] = _number(text, whole=rule.get("type") != "number")
+    return content
+
+
+def _number(text: str, *, whole: bool) -> Any:
+    try:
+        return int(text) if whole else float(text)
+    except ValueError:
+        return text
+
+
+def chain_fields(entered: Mapping[str, str], prefix: str = "chain-") -> list[dict[str, Any]]:
+    """What the form asks for, with what was entered or the paper's choice."""
+    paper = paper_chain()
+    return [
+        {
+            "name": prefix + name,
+            "label": words.CHAIN[name],
+            "choices": rule.get("enum", []),
+            "is_switch": rule.get("type") == "boolean",
+            "value": entered.get(prefix + name, "" if paper[name] is None else paper[name]),
+        }
+        for name, rule in _choices().items()
+    ]
 
 
 def check_together(chain: Mapping[str, Any], noise_reduction: Decimal, arm: str) -> None:
@@ -99,29 +144,29 @@ def chain_in_words(chain: Mapping[str, Any]) -> str:
     """What a canonical chain does otherwise than the paper's: "SENSE, every 2nd line, 24 calibration lines"; empty for
     the paper's chain."""
     other = difference_from_paper(chain)
-    words: list[str] = []
+    said: list[str] = []
     if chain["undersampling"] > 1:
         count = chain["undersampling"]
         lines = f"every {_ordinal(count)} line" if chain["pattern"] == "regular" else f"one of {count} lines at random"
-        words += [chain["parallel_imaging"], lines, f"{chain['calibration_lines']} calibration lines"]
+        said += [chain["parallel_imaging"], lines, f"{chain['calibration_lines']} calibration lines"]
     else:
         if "parallel_imaging" in other:
-            words.append(f"{chain['parallel_imaging']} where lines are missing")
+            said.append(f"{chain['parallel_imaging']} where lines are missing")
         if "calibration_lines" in other:
-            words.append(f"{chain['calibration_lines']} calibration lines")
+            said.append(f"{chain['calibration_lines']} calibration lines")
     if chain["parallel_imaging"] == "L1-wavelet" and "wavelet_strength" in other:
-        words.append(f"threshold {chain['wavelet_strength']:g} of the noise")
+        said.append(f"threshold {chain['wavelet_strength']:g} of the noise")
     if chain["coil_maps"] != "calibration block":
-        words.append(f"{chain['coil_maps']} coil maps")
+        said.append(f"{chain['coil_maps']} coil maps")
     if chain["virtual_coils"]:
-        words.append(f"compressed to {chain['virtual_coils']} coils")
+        said.append(f"compressed to {chain['virtual_coils']} coils")
     if chain["echo_phase_correction"]:
-        words.append("echo phase correction")
+        said.append("echo phase correction")
     if "partial_fourier" in other:
-        words.append(f"partial Fourier by {chain['partial_fourier']}")
+        said.append(f"partial Fourier by {chain['partial_fourier']}")
     if chain["apodization"] != "none":
-        words.append(f"{chain['apodization']} apodization")
-    return ", ".join(words)
+        said.append(f"{chain['apodization']} apodization")
+    return ", ".join(said)
 
 
 def _ordinal(count: int) -> str:

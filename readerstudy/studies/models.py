@@ -144,6 +144,11 @@ class Arm(Named):
         return canonical_chain(self.chain)
 
     @property
+    def noise_percent(self) -> str:
+        """Its noise reduction as readers of the design know it: "25 %"."""
+        return f"{100 * self.noise_reduction:.0f} %"
+
+    @property
     def chain_words(self) -> str:
         """What its chain does otherwise than the paper's; empty for the paper's."""
         return chain_in_words(self.full_chain)

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from readerstudy.studies import views
+from readerstudy.studies import arms_view, views
 
 app_name = "studies"
 urlpatterns = [
@@ -14,6 +14,7 @@ urlpatterns = [
     path("studies/<uuid:study_id>/begin-preparing", views.begin_preparing, name="begin-preparing"),
     path("studies/<uuid:study_id>/criteria", views.criteria, name="criteria"),
     path("studies/<uuid:study_id>/settings", views.settings, name="settings"),
+    path("studies/<uuid:study_id>/arms", arms_view.arms, name="arms"),
     path("studies/<uuid:study_id>/people", views.people, name="people"),
     path("studies/<uuid:study_id>/people/add", views.add_person, name="add-person"),
     path("studies/<uuid:study_id>/people/create", views.create_login, name="create-login"),

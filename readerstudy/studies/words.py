@@ -21,6 +21,20 @@ ORDER = {
     "blocked": "blocked: every subject once per block, at a distance",
 }
 
+CHAIN = {
+    "undersampling": "Keep every n-th line, n (1: all)",
+    "pattern": "Which lines are kept",
+    "calibration_lines": "Lines in the centre that are always kept",
+    "parallel_imaging": "Missing lines are filled in by",
+    "coil_maps": "Coil maps from",
+    "virtual_coils": "Compress to so many coils (empty: all)",
+    "echo_phase_correction": "Phase between echoes is taken off",
+    "partial_fourier": "Partial Fourier is filled in by",
+    "wavelet_strength": "Threshold of L1-wavelet, in units of the noise",
+    "apodization": "Filter against ringing (without noise reduction only)",
+}
+"""The choices of a chain as the form asks for them."""
+
 
 def minutes(seconds: int) -> str:
     """Seconds as minutes:seconds, as in Table 1 of the paper."""

@@ -28,6 +28,7 @@ VIEWS: dict[str, set[str]] = {
     "studies:begin-preparing": {COORDINATOR},
     "studies:criteria": {COORDINATOR},
     "studies:settings": {COORDINATOR},
+    "studies:arms": {COORDINATOR},
     "studies:add-person": {COORDINATOR},
     "studies:create-login": {COORDINATOR},
     "studies:remove-person": {COORDINATOR},

@@ -15,6 +15,7 @@ from recon_worker.data.geometry import affine_from_planes
 from recon_worker.reconstruction.chain_lineage import lineage, remarks
 from recon_worker.reconstruction.noise import noise_from_images, noise_from_scan, whitening_matrix
 from recon_worker.reconstruction.slice_chain import SliceChain, SliceResult
+from recon_worker.reconstruction.undersampling import Dropped, undersample
 
 Progress = Callable[[str, float], None]
 LineNoise = npt.NDArray[np.float32]
@@ -78,7 +79,9 @@ def reconstruct(
     """
     header, choice = kspace.header, choice or ChainChoice()
     progress("measuring the noise", 0.0)
-    model = noise_from_scan(header) or noise_from_images(header, _first_slice(kspace))
+    model = noise_from_scan(header)
+    if model is None:
+        model = noise_from_images(header, undersample(_first_slice(kspace), header.ky_centre, choice)[0])
     whitening = torch.from_numpy(whitening_matrix(model.covariance)).to(device)
     progress("measuring the noise", 1.0)
     chain = SliceChain(header, choice, whitening)
@@ -86,9 +89,12 @@ def reconstruct(
     array = np.zeros((header.n_slices, rows, columns), dtype=np.complex64)
     noise = np.zeros(array.shape, dtype=np.float32)
     told: list[SliceResult] = []
+    dropped: Dropped | None = None
     progress("reconstructing slices", 0.0)
     with torch.inference_mode():
-        for piece in kspace.slices():
+        for whole in kspace.slices():
+            piece, now_dropped = undersample(whole, header.ky_centre, choice)
+            dropped = dropped or now_dropped
             result = chain.reconstruct(piece)
             array[piece.index] = result.image.cpu().numpy()
             level = result.noise_std
@@ -104,8 +110,8 @@ def reconstruct(
     volume = Volume(array, _affine(header), header.slice_thickness_mm, noise)
     return Reconstruction(
         volume,
-        lineage(header, choice, model, whitening.shape[0], told),
-        remarks(told, choice),
+        lineage(header, choice, model, whitening.shape[0], told, dropped),
+        remarks(told, choice, dropped),
         _by_row([result.line_noise[0] for result in told], rows),
         _by_row([result.line_noise[1] for result in told], rows),
     )

@@ -11,26 +11,39 @@ from recon_worker.data import ChainChoice, KSpaceHeader
 from recon_worker.reconstruction.noise import NoiseModel
 from recon_worker.reconstruction.partial_fourier import describe
 from recon_worker.reconstruction.slice_chain import SliceResult
+from recon_worker.reconstruction.undersampling import Dropped
 
 CHAIN = "conventional"
 CHAIN_VERSION = 3
 
 
-def remarks(told: Sequence[SliceResult], choice: ChainChoice) -> tuple[str, ...]:
+def remarks(
+    told: Sequence[SliceResult], choice: ChainChoice, dropped: Dropped | None = None
+) -> tuple[str, ...]:
     """Sentences on what was done, for the coordinator only."""
+    told_once = [dropped.remark(choice)] if dropped else []
     unfolded = [result for result in told if result.unfolding]
     if not unfolded:
-        return ()
-    step, first = _unfolding_step(unfolded), unfolded[0].coverage
+        return tuple(told_once)
+    first = unfolded[0]
+    if first.unfolding and first.unfolding.remark:
+        return (*told_once, first.unfolding.remark)
+    step, covered = _unfolding_step(unfolded), first.coverage
     return (
-        f"Undersampled: {first.missing} of {first.run_length} lines were filled in from the coil sensitivities "
+        *told_once,
+        f"Undersampled: {covered.missing} of {covered.run_length} lines were filled in from the coil sensitivities "
         f"(SENSE), with {step['g_factor_median']:.2f} times the noise that the shorter scan alone brings; the coils "
         f"determine {100 * step['missing_lines_determined']:.0f} % of what these lines hold.",
     )
 
 
 def lineage(
-    header: KSpaceHeader, choice: ChainChoice, model: NoiseModel, channels: int, told: Sequence[SliceResult]
+    header: KSpaceHeader,
+    choice: ChainChoice,
+    model: NoiseModel,
+    channels: int,
+    told: Sequence[SliceResult],
+    dropped: Dropped | None = None,
 ) -> dict[str, Any]:
     """Name, version, choice and steps of the chain; plain JSON types."""
     unfolded = [result for result in told if result.unfolding]
@@ -39,6 +52,7 @@ def lineage(
         "version": CHAIN_VERSION,
         "choice": choice.as_json(),
         "steps": [
+            *([dropped.as_json(choice)] if dropped else []),
             {
                 "step": "noise whitening",
                 "method": "Cholesky factor of the noise covariance",
@@ -54,6 +68,7 @@ def lineage(
                 "samples": header.encoded_matrix[0],
                 "columns": header.image_matrix[0],
             },
+            *_compression_step(told, channels),
             _combination_step(told),
             *([_unfolding_step(unfolded)] if unfolded else []),
             _partial_fourier_step(told, choice),
@@ -75,6 +90,24 @@ def _averaging_step(told: Sequence[SliceResult]) -> dict[str, Any]:
     }
 
 
+def _compression_step(told: Sequence[SliceResult], channels: int) -> list[dict[str, Any]]:
+    found = [result.compression for result in told if result.compression]
+    if not found:
+        return []
+    return [
+        {
+            "step": "coil compression",
+            "method": "principal components of each slice's whitened calibration block",
+            "channels": channels,
+            "virtual_coils": found[0].matrix.shape[0],
+            "signal_energy_kept": {
+                "least": min(each.energy_kept for each in found),
+                "most": max(each.energy_kept for each in found),
+            },
+        }
+    ]
+
+
 def _combination_step(told: Sequence[SliceResult]) -> dict[str, Any]:
     return {
         "step": "coil combination",
@@ -88,20 +121,35 @@ def _unfolding_step(unfolded: Sequence[SliceResult]) -> dict[str, Any]:
     first = unfolded[0].coverage
     details = [result.unfolding for result in unfolded if result.unfolding]
     missing = [result.coverage.missing for result in unfolded]
-    strengths = [each.regularisation for each in details]
-    return {
+    common = {
         "step": "unfolding",
-        "method": "SENSE: regularised least squares, solved directly for every image column",
-        "iterations": 0,
         "slices": len(unfolded),
         "widest_step": first.widest_step,
         "reduction_factor": first.run_length / (first.run_length - first.missing),
         "lines_missing": {"least": min(missing), "most": max(missing)},
+    }
+    if details[0].method != "SENSE":
+        return {**common, **_over_slices([each.numbers for each in details])}
+    strengths = [each.numbers["regularisation"] for each in details]
+    return {
+        **common,
+        "method": "SENSE: regularised least squares, solved directly for every image column",
+        "iterations": 0,
         "regularisation": {"least": min(strengths), "most": max(strengths)},
         "regularisation_unit": "noise power of a sample acquired once",
-        "g_factor_median": float(np.median([each.g_factor for each in details])),
-        "missing_lines_determined": min(each.recovered for each in details),
+        "g_factor_median": float(np.median([each.numbers["g_factor"] for each in details])),
+        "missing_lines_determined": min(each.numbers["recovered"] for each in details),
     }
+
+
+def _over_slices(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What is the same in all slices once; numbers that differ as the least and the most."""
+    joined: dict[str, Any] = {}
+    for name, value in numbers[0].items():
+        values = [each[name] for each in numbers]
+        alike = all(each == value for each in values)
+        joined[name] = value if alike else {"least": min(values), "most": max(values)}
+    return joined
 
 
 def _partial_fourier_step(told: Sequence[SliceResult], choice: ChainChoice) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from recon_worker.data import InputFault
+from recon_worker.data.chain_choice import PartialFourier
 from recon_worker.reconstruction.averaging import Coverage
 from recon_worker.reconstruction.coils import combine
 from recon_worker.reconstruction.fourier import to_image, to_kspace
@@ -161,6 +162,7 @@ def grappa(
     *,
     kernel: tuple[int, int] = (KERNEL_LINES, KERNEL_SAMPLES),
     regularisation: float = REGULARISATION,
+    partial_fourier: PartialFourier = "POCS",
 ) -> Grappa:
     """Image and noise of one slice that lacks lines regularly.
 
@@ -181,6 +183,8 @@ def grappa(
         Extent in acquired lines (even) and readout samples (odd).
     regularisation
         Tikhonov weight, in units of the Frobenius norm of the normal matrix over its size.
+    partial_fourier
+        What follows where one side of k-space is missing: the noise is that after it.
 
     Raises
     ------
@@ -205,7 +209,7 @@ def grappa(
     run = torch.zeros_like(filled)
     run[:, first : last + 1] = filled[:, first : last + 1]
     image = combine(to_image(run, 1), maps)
-    along, across = _noise_variances(maps, covered, kernels)
+    along, across = _noise_variances(maps, covered, kernels, partial_fourier)
     noise_std = ((along + across) / 2).sqrt()
     g_factor = noise_amplification(noise_std, covered)
     seen = image.abs() > WELL_SEEN * noise_std
@@ -298,7 +302,7 @@ class _Fit:
         # What a kernel of this size cannot express grows with the signal around it. Without weights the few windows at
         # the very centre decide, and the missing lines are not there.
         energy = known.abs().square().mean(dim=0) + wanted.abs().square().mean(dim=0)
-        weight = energy.pow(-EQUATION_WEIGHT)
+        weight = energy.clamp(min=1.0).pow(-EQUATION_WEIGHT)
         weighted = known.conj() * weight
         normal, target = weighted @ known.T, weighted @ wanted.T
         ridge = self._regularisation * float(torch.linalg.matrix_norm(normal)) / len(normal)
@@ -335,7 +339,7 @@ def _along_columns(taps: torch.Tensor, columns: int) -> torch.Tensor:
 
 
 def _noise_variances(
-    maps: torch.Tensor, covered: Coverage, kernels: dict[int, _Kernel]
+    maps: torch.Tensor, covered: Coverage, kernels: dict[int, _Kernel], partial_fourier: PartialFourier
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Noise variance `[row, column]` along and across the image's phase, for unit noise in a sample acquired once.
 
@@ -348,7 +352,7 @@ def _noise_variances(
     and the variance is the mean over lines of its squared modulus, summed over channels. `gain` is what partial Fourier
     makes of a line. Most lines have the same neighbours, so there are few different sums.
     """
-    parts = [_sums(covered, kernels, gains) for gains in line_gains(covered)]
+    parts = [_sums(covered, kernels, gains) for gains in line_gains(covered, partial_fourier)]
     channels, rows, columns = maps.shape
     variances = torch.empty((len(parts), rows, columns), dtype=maps.real.dtype, device=maps.device)
     batch = max(1, BATCH_BYTES // (channels * rows * maps.element_size()))

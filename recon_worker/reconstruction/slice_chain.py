@@ -8,17 +8,23 @@ larger data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
 from recon_worker.data import ChainChoice, InputFault, KSpaceHeader, KSpaceSlice
+from recon_worker.data.chain_choice import PartialFourier
 from recon_worker.reconstruction.averaging import Coverage, average_lines, coverage, reach_without_gap
+from recon_worker.reconstruction.coil_compression import Compression, calibration_block, compression
 from recon_worker.reconstruction.coils import CALIBRATION_STEPS, coil_maps, combine
+from recon_worker.reconstruction.compressed_sensing import compressed_sensing, noisy_replicas
 from recon_worker.reconstruction.fourier import crop_centre, to_image
+from recon_worker.reconstruction.grappa import grappa
 from recon_worker.reconstruction.partial_fourier import complete, line_noise, line_variance, noise_levels
+from recon_worker.reconstruction.replicas import REPLICAS, noise_of_replicas
 from recon_worker.reconstruction.sense import noise_amplification, regularisation, unfold
 
 MIN_CALIBRATION_REACH = 6
@@ -33,20 +39,37 @@ LineVariance = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Calibration:
-    """Where the coil maps come from: in words, and lines on both sides of the centre."""
+    """The lines that coil maps come from.
+
+    Attributes
+    ----------
+    source
+        Which lines, in words.
+    hybrid
+        `[channel, ky, column]`, whitened.
+    reach
+        Lines without a gap on both sides of the centre.
+    steps
+        Those of them that the maps use.
+    samples
+        Readout samples on both sides of the centre that the maps use, of the image's grid.
+    """
 
     source: str
+    hybrid: torch.Tensor
+    reach: int
     steps: int
+    samples: float
 
 
 @dataclass(frozen=True)
 class Unfolding:
-    """What is told of one unfolded slice."""
+    """What is told of one slice whose missing lines were filled in: numbers by name, as in the lineage, and the remark
+    of a method that has its own."""
 
     method: str
-    regularisation: float
-    g_factor: float
-    recovered: float
+    numbers: dict[str, Any] = field(default_factory=dict)
+    remark: str = ""
 
 
 @dataclass(frozen=True)
@@ -74,10 +97,14 @@ class SliceResult:
     coverage: Coverage
     calibration: Calibration
     unfolding: Unfolding | None = None
+    compression: Compression | None = None
 
     def without_pixels(self) -> SliceResult:
         """What is told of a slice, which needs no pixels."""
-        return replace(self, image=torch.empty(0), noise_std=0.0)
+        nothing = torch.empty(0)
+        return replace(
+            self, image=nothing, noise_std=0.0, calibration=replace(self.calibration, hybrid=nothing)
+        )
 
 
 @dataclass(frozen=True)
@@ -107,7 +134,7 @@ class SliceChain:
         lines = average_lines(
             torch.from_numpy(piece.data).to(device), torch.from_numpy(np.ascontiguousarray(piece.acquired)).to(device)
         )
-        source, calibration, reach = _calibration_lines(header, piece, covered, lines)
+        source, separate, reach = _calibration_lines(header, piece, covered, lines)
         if covered.undersampled and reach < MIN_CALIBRATION_REACH:
             raise InputFault(
                 f"Slice {piece.index + 1} is undersampled: {covered.missing} of {covered.run_length} lines are "
@@ -116,25 +143,57 @@ class SliceChain:
                 "Export the acquisition with its calibration lines (reference scan).",
             )
         hybrid = self._white_columns(lines)
-        steps = min(reach, CALIBRATION_STEPS // 2)
+        calibration = self._calibration(source, hybrid if separate is lines else self._white_columns(separate), reach)
+        compressed = None
+        if self.choice.virtual_coils is not None:
+            compressed, hybrid, calibration = self._compress(hybrid, calibration, self.choice.virtual_coils)
         maps = coil_maps(
-            hybrid if calibration is lines else self._white_columns(calibration),
+            calibration.hybrid,
             ky_centre=header.ky_centre,
-            half_width_steps=steps,
-            half_width_samples=steps * header.image_field_of_view_mm[0] / header.encoded_field_of_view_mm[1],
+            half_width_steps=calibration.steps,
+            half_width_samples=calibration.samples,
         )
-        if covered.undersampled:
-            result = self._unfold(piece, hybrid, maps, covered, Calibration(source, steps))
+        if not covered.undersampled:
+            result = self._combine(hybrid, maps, covered, calibration)
+        elif self.choice.parallel_imaging == "GRAPPA":
+            result = self._fill_from_neighbours(hybrid, maps, covered, calibration)
+        elif self.choice.parallel_imaging == "L1-wavelet":
+            result = self._fill_sparsely(piece, hybrid, maps, covered, calibration)
         else:
-            result = self._combine(hybrid, maps, covered, Calibration(source, steps))
+            result = self._unfold(piece, hybrid, maps, covered, calibration)
         rows = header.image_matrix[1]
-        image, noise_std = result.image, result.noise_std
-        if covered.partial_fourier:
-            image = complete(image, covered.unfolded(), self.choice.partial_fourier)
+        image, noise_std = self._complete(result.image, covered), result.noise_std
         if isinstance(noise_std, torch.Tensor):
             noise_std = crop_centre(noise_std, 0, rows)
         scale = float(np.sqrt(_readout_part(piece)))
-        return replace(result, image=crop_centre(image, 0, rows), noise_std=noise_std * scale)
+        return replace(
+            result, image=crop_centre(image, 0, rows), noise_std=noise_std * scale, compression=compressed
+        )
+
+    def _calibration(self, source: str, hybrid: torch.Tensor, reach: int) -> Calibration:
+        steps = min(reach, CALIBRATION_STEPS // 2)
+        samples = steps * self.header.image_field_of_view_mm[0] / self.header.encoded_field_of_view_mm[1]
+        return Calibration(source, hybrid, reach, steps, samples)
+
+    def _compress(
+        self, hybrid: torch.Tensor, calibration: Calibration, virtual_coils: int
+    ) -> tuple[Compression, torch.Tensor, Calibration]:
+        """The virtual coils of this slice, and what they measured."""
+        block = calibration_block(
+            calibration.hybrid, self.header.ky_centre, calibration.steps, calibration.samples
+        )
+        found = compression(block, virtual_coils)
+        compressed = torch.tensordot(found.matrix, hybrid, dims=1)
+        if calibration.hybrid is hybrid:
+            return found, compressed, replace(calibration, hybrid=compressed)
+        apart = torch.tensordot(found.matrix, calibration.hybrid, dims=1)
+        return found, compressed, replace(calibration, hybrid=apart)
+
+    def _complete(self, image: torch.Tensor, covered: Coverage) -> torch.Tensor:
+        """Partial Fourier, where a side is missing."""
+        if not covered.partial_fourier:
+            return image
+        return complete(image, covered.unfolded(), self.choice.partial_fourier)
 
     def _white_columns(self, lines: torch.Tensor) -> torch.Tensor:
         """`[channel, ky, column]` from `[coil, ky, kx]`: readout transform, oversampling removed, whitened."""
@@ -176,8 +235,51 @@ class SliceChain:
         variance = np.zeros(len(covered.counts))
         variance[first : last + 1] = unfolded.line_variance.cpu().numpy()
         spectra = line_noise(variance, covered.unfolded(), method)
-        told = Unfolding("SENSE", strength, median, recovered)
+        told = Unfolding("SENSE", {"regularisation": strength, "g_factor": median, "recovered": recovered})
         return SliceResult(unfolded.image, unfolded.noise_std, levels, spectra, covered, calibration, told)
+
+    def _fill_from_neighbours(
+        self, hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, calibration: Calibration
+    ) -> SliceResult:
+        """GRAPPA, and the matched filter; its noise is that after partial Fourier."""
+        centre, method = self.header.ky_centre, self.choice.partial_fourier
+        block = slice(centre - calibration.reach, centre + calibration.reach + 1)
+        found = grappa(hybrid, calibration.hybrid, block, maps, covered, partial_fourier=method)
+        levels = float(found.noise_std.median()), float(found.noise_along_phase.median())
+        spectra = _spectra_of_filled_lines(float(found.noise_std.square().mean()), covered, method)
+        told = Unfolding("GRAPPA", found.report.as_json(), found.report.remark(covered))
+        return SliceResult(found.image, found.noise_std, levels, spectra, covered, calibration, told)
+
+    def _fill_sparsely(
+        self,
+        piece: KSpaceSlice,
+        hybrid: torch.Tensor,
+        maps: torch.Tensor,
+        covered: Coverage,
+        calibration: Calibration,
+    ) -> SliceResult:
+        """L1-wavelet; not linear, so the noise, after partial Fourier, is the spread of replicas."""
+        strength = self.choice.wavelet_strength
+        found = compressed_sensing(hybrid, maps, covered, strength)
+        images = noisy_replicas(found.image, maps, covered, strength, count=REPLICAS, seed=piece.index)
+        noise = noise_of_replicas(torch.stack([self._complete(image, covered) for image in images]))
+        levels = float(noise.noise_std.median()), float(noise.noise_along_phase.median())
+        numbers = {**found.report.as_json(), "noise map": f"{REPLICAS} replicas"}
+        told = Unfolding("L1-wavelet", numbers, found.report.remark(covered))
+        return SliceResult(found.image, noise.noise_std, levels, noise.line_noise, covered, calibration, told)
+
+
+def _spectra_of_filled_lines(
+    mean_variance: float, covered: Coverage, method: PartialFourier
+) -> tuple[LineVariance, LineVariance]:
+    """`line_noise` where only the mean noise variance of the pixels is known: as the pixels' mean is the lines' mean,
+    what the acquired lines leave of it belongs to the filled ones, all alike."""
+    first, last = covered.run
+    acquired = line_variance(covered)
+    filled = np.zeros(len(acquired))
+    filled[first : last + 1] = covered.counts[first : last + 1] == 0
+    known, unit = (line_noise(each, covered.unfolded(), method)[0].mean() for each in (acquired, filled))
+    return line_noise(acquired + filled * max(mean_variance - known, 0) / unit, covered.unfolded(), method)
 
 
 def _calibration_lines(

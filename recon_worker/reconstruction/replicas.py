@@ -1,0 +1,67 @@
+"""Noise map of chains that are not linear, from pseudo-replicas.
+
+Source: Robson et al., MRM 60:895 (2008). The chain is run again on the same object with fresh noise; the spread of the
+results is the noise. Few replicas tell the spread of a single pixel badly (eight to a fifth), so the variance is
+averaged over neighbours: noise changes slowly from pixel to pixel, but for the edges that a network follows anyway.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recon_worker.reconstruction.coils import window
+from recon_worker.reconstruction.fourier import to_kspace
+
+REPLICAS = 8
+SMOOTHING_PIXELS = 4
+"""Half width of the Hann window over which the variance is averaged: about 16 pixels count."""
+
+
+@dataclass(frozen=True)
+class ReplicaNoise:
+    """What replicas tell of the noise.
+
+    Attributes
+    ----------
+    noise_std
+        float32 `[row, column]` per real or imaginary part, root mean square over the complex plane.
+    noise_along_phase
+        The same along the image's phase.
+    line_noise
+        Two of `[ky]`: variance by phase-encode step, of the complex image and of the part along its phase.
+    """
+
+    noise_std: torch.Tensor
+    noise_along_phase: torch.Tensor
+    line_noise: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def noise_of_replicas(replicas: torch.Tensor) -> ReplicaNoise:
+    """Noise of images `[replica, row, column]`, complex64, rows along phase encoding."""
+    count = replicas.shape[0]
+    mean = replicas.mean(dim=0)
+    phase = mean / mean.abs().clamp(min=torch.finfo(mean.real.dtype).tiny)
+    turned = (replicas - mean) * phase.conj()
+    unbiased = count / (count - 1)
+    along = _smooth(turned.real.square().mean(dim=0) * unbiased)
+    across = _smooth(turned.imag.square().mean(dim=0) * unbiased)
+    complex_lines = to_kspace(replicas - mean, 1).abs().square().mean(dim=(0, 2)) * (unbiased / 2)
+    real_lines = to_kspace(turned.real.to(turned.dtype), 1).abs().square().mean(dim=(0, 2)) * unbiased
+    return ReplicaNoise(
+        ((along + across) / 2).sqrt(),
+        along.sqrt(),
+        (complex_lines.double().cpu().numpy(), real_lines.double().cpu().numpy()),
+    )
+
+
+def _smooth(variance: torch.Tensor) -> torch.Tensor:
+    """`[row, column]` mean over neighbours, by a separable Hann window; at the rim over those there are."""
+    weights = window(2 * SMOOTHING_PIXELS + 1, SMOOTHING_PIXELS, SMOOTHING_PIXELS + 1, device=variance.device)
+    kernel = (weights[:, None] * weights[None, :])[None, None]
+    stacked = torch.stack([variance, torch.ones_like(variance)])[:, None]
+    summed = torch.nn.functional.conv2d(stacked, kernel, padding=SMOOTHING_PIXELS)[:, 0]
+    return (summed[0] / summed[1]).clamp(min=torch.finfo(variance.dtype).tiny)

@@ -14,7 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
-from readerstudy.processing import policies, selectors, services
+from readerstudy.processing import policies, selectors, services, wording
 
 PRIVATE = "private, no-store"
 
@@ -104,6 +104,7 @@ def lineage(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpRespon
         "tab": "processing",
         "series": series,
         "lineage": content,
+        "made": wording.made(series),
         "text": text,
     }
     return render(request, "processing/lineage.html", context)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from readerstudy.processing.models import Job
+from readerstudy.processing.models import Job, Series
 
 SHORTEST_FRACTION = 0.03
 """Before this much is done a remaining time would be a guess."""
@@ -47,3 +47,23 @@ def number(value: object) -> str:
     """A decimal without idle zeros: 2.00 becomes "2"."""
     text = str(value)
     return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def percent(fraction: object) -> str:
+    """0.25 as "25 %"."""
+    return f"{100 * float(str(fraction)):.0f} %"
+
+
+def is_clamped(series: Series) -> bool:
+    """Whether the network took less noise than the series' arm asks for, as far as the page's percent shows it."""
+    reached = series.noise_reduction_reached
+    return reached is not None and percent(reached) != percent(series.arm.noise_reduction)
+
+
+def made(series: Series) -> str:
+    """How a series was made: its chain where it is not the paper's, and how much noise was taken; else empty."""
+    parts = [series.arm.chain_words]
+    if series.noise_reduction_reached is not None:
+        asked, reached = percent(series.arm.noise_reduction), percent(series.noise_reduction_reached)
+        parts.append(f"noise: asked {asked}, reached {reached}" if is_clamped(series) else f"noise −{asked}")
+    return " · ".join(filter(None, parts))

@@ -56,6 +56,8 @@ export class FinishedSeriesList {
                 element('span', {}, element('i', { class: 'swatch', style: `background:${series.colour}` }), series.arm),
                 element('a', { href: series.lineage, title: `Where it came from (${series.size})` }, 'lineage'),
               ),
+              series.made ? element('p', { class: series.is_clamped ? 'made clamped' : 'made' }, series.made) : null,
+              ...series.remarks.map((remark) => element('p', { class: 'made' }, remark)),
             ),
           ),
         ),

@@ -45,6 +45,11 @@ export interface FinishedSeries {
   arm: string;
   colour: string;
   size: string;
+  /** Its chain and noise reduction in words; empty where nothing is to be said. */
+  made: string;
+  /** Whether the network took less noise than was asked for. */
+  is_clamped: boolean;
+  remarks: string[];
   preview: string;
   lineage: string;
 }

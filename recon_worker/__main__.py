@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE.npz",
         help="also save the complex images and their noise map: image, denoised_25 ... (complex64), noise_std "
-        "(float32; all slice, row, column), spacing_mm, affine (voxel index to DICOM patient coordinates); for one chain",
+        "(float32; all slice, row, column), spacing_mm, affine (voxel index to DICOM coordinates); for one chain",
     )
     return top
 

@@ -159,8 +159,7 @@ def reconstruct_chains(
             first, last = CHAIN_STAGES.get(stage, (0.15, 1.0))
             report(f"{before}{stage}", first + (last - first) * fraction)
 
-        chosen: dict[str, Any] = {} if chain.choice == ChainChoice() else {"choice": chain.choice}
-        result = reconstruct(kspace, progress=progress, device=device, **chosen)
+        result = reconstruct(kspace, choice=chain.choice, progress=progress, device=device)
         volume = apodize(result.volume, chain.choice.apodization)
         entry: dict[str, Any] = {
             "chain": chain.choice.as_json(),

@@ -13,13 +13,14 @@ import pydicom
 import pytest
 
 from recon_worker import contracts, pipeline
-from recon_worker.data import InputFault, ReconstructionFault, Volume
+from recon_worker.data import InputFault, ReconstructionFault, Volume, chain_choice
 from recon_worker.dicom.orientation import to_reading_orientation
 from recon_worker.pipeline import run_acquisition_job, run_finishing_job
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.grid import common_grid
 from recon_worker.reconstruction.intensity import acquisition_gain, intensity_map, stored_scale
+from recon_worker.reconstruction.interpolation import apodize
 from recon_worker.store import StorageFault, Store
 from recon_worker.stored_volume import load_volume, save_volume
 from tests.recon_worker.object_storage import object_storage
@@ -329,3 +330,144 @@ def test_both_jobs_on_s3_give_the_same_bytes(store, acquired, finished, folder, 
             assert again["volumes"] == payload["volumes"]
         assert run_finishing_job(order, store=remote, report=lambda *_: None)["series"] == done["series"]
         assert remote.sha256(done["series"][0]["files"][0]["path"]) == done["series"][0]["files"][0]["sha256"]
+
+
+SENSE_2 = {"undersampling": 2, "calibration_lines": 12}
+
+
+@pytest.fixture(scope="module")
+def coiled(store: Store, folder: Path) -> str:
+    """Path of a raw file with coils enough to unfold."""
+    write_scan(folder / "raw/coiled", simulate(Protocol(rows=48, n_coils=8, n_slices=2), noise_level=0.01))
+    return "raw/coiled"
+
+
+@pytest.fixture(scope="module")
+def of_chains(store: Store, coiled: str) -> tuple[dict[str, Any], dict[str, Any], Listener]:
+    """Order, payload and progress of one file with three chains."""
+    said = Listener()
+    order = acquisition_order(store, coiled, chains=[{}, SENSE_2, {"apodization": "mild"}])
+    contracts.check("acquisition-work-order", order)
+    return order, run_acquisition_job(order, store=store, report=said), said
+
+
+def test_one_file_gives_a_volume_for_every_chain(store, folder, of_chains):
+    order, payload, said = of_chains
+    contracts.check("event", event(payload))
+    assert [(one["chain"], one["name"]) for one in payload["volumes"]] == [
+        (0, "reconstructed"), (1, "reconstructed"), (2, "reconstructed"),
+    ]  # fmt: skip
+    assert [one["path"] for one in payload["volumes"]] == [
+        f"{order['output']}/{index}/reconstructed.npz" for index in range(3)
+    ]
+    for entry, chosen in zip(payload["volumes"][:2], order["chains"], strict=False):
+        expected = reconstruct(open_kspace(folder / "raw/coiled"), choice=chain_choice(chosen["chain"])).volume
+        np.testing.assert_array_equal(load_volume(folder / entry["path"]).volume.array, expected.array)
+    plain, filtered = (load_volume(folder / payload["volumes"][index]["path"]).volume for index in (0, 2))
+    np.testing.assert_array_equal(filtered.array, apodize(plain, "mild").array)
+    steps = payload["lineage"]["parameters"]["chains"]
+    assert [each["chain"] for each in steps] == [chain_choice(one["chain"]).as_json() for one in order["chains"]]
+    assert [len(payload["lineage"][name]) for name in ("inputs", "outputs")] == [1, 3]
+    fractions = [fraction for _, fraction in said.said]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+    assert "chain 2 of 3: reconstructing slices" in dict(said.said)
+    assert all(len(stage) <= 60 for stage, _ in said.said)
+
+
+def test_what_holds_for_one_chain_alone_is_said_of_its_volume(of_chains):
+    _, payload, _ = of_chains
+    plain, undersampled, _ = payload["volumes"]
+    assert plain["remarks"] == []
+    assert any("ndersampl" in remark for remark in undersampled["remarks"])
+    assert not any("ndersampl" in remark for remark in payload["summary"]["remarks"])
+
+
+def test_series_of_several_chains_differ_in_pixels_alone(store, folder, of_chains):
+    _, payload, _ = of_chains
+    order = finishing_order(payload["volumes"], acquisitions=[0, 1, 2], stored_matrix=[64, 96])
+    done = run_finishing_job(order, store=store, report=lambda *_: None)
+    contracts.check("event", event(done))
+    first, *others = done["series"]
+    assert sorted((first["rows"], first["columns"])) == [64, 96]
+    frames = [(folder / one["path"] / "frames.u16").read_bytes() for one in done["series"]]
+    assert len(set(frames)) == 3 and len({len(one) for one in frames}) == 1
+    for other in others:
+        for name in ("rows", "columns", "slices", "spacing_mm", "window", "edges"):
+            assert other[name] == first[name]
+        assert [file["bytes"] for file in other["files"] if "preview" not in file["path"]] == [
+            file["bytes"] for file in first["files"] if "preview" not in file["path"]
+        ]
+    assert done["lineage"]["parameters"]["gains"]["0"] == 1.0
+    assert done["lineage"]["parameters"]["stored_matrix"] == [64, 96]
+
+
+def test_zero_filling_shows_the_same_picture_in_finer_pixels(store, folder, acquired):
+    """Twice the matrix: every second pixel is the one that was there, under the same field and scale."""
+    volume = acquired["standard"]["volumes"][0]
+    plain, fine = (
+        run_finishing_job(
+            finishing_order([volume], acquisitions=[0], stored_matrix=matrix), store=store, report=lambda *_: None
+        )["series"][0]
+        for matrix in (None, [96, 80])
+    )
+    assert (fine["rows"], fine["columns"]) == (2 * plain["rows"], 2 * plain["columns"])
+    np.testing.assert_allclose(np.array(plain["spacing_mm"]) / fine["spacing_mm"], (1, 2, 2))
+    coarse, finer = (
+        np.fromfile(folder / one["path"] / "frames.u16", "<u2").reshape(one["slices"], one["rows"], one["columns"])
+        for one in (plain, fine)
+    )
+    offsets = [
+        np.abs(finer[:, i::2, j::2].astype(float) / finer.max() - coarse / coarse.max()).max()
+        for i in (0, 1)
+        for j in (0, 1)
+    ]
+    assert min(offsets) < 0.01 < sorted(offsets)[1]
+
+
+def test_a_stored_matrix_below_the_acquired_one_is_refused_and_leaves_nothing(store, folder, acquired):
+    before = files_below(folder)
+    order = finishing_order([acquired["standard"]["volumes"][0]], acquisitions=[0], stored_matrix=[32, 64])
+    with pytest.raises(InputFault, match="stored matrix of 32 x 64 is smaller than the acquired one of 48 x 40"):
+        run_finishing_job(order, store=store, report=lambda *_: None)
+    assert files_below(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("chains", "factors", "words"),
+    [
+        ([{"apodization": "mild"}], [0.5], "trained on unfiltered images"),
+        ([{}, {"undersampling": 1}], [], "same chain is asked for twice"),
+        ([{"pattern": "variable density", "parallel_imaging": "GRAPPA"}], [], "regular gaps only"),
+    ],
+)
+def test_chains_that_cannot_be_are_refused_before_the_file_is_read(store, chains, factors, words):
+    said = Listener()
+    order = acquisition_order(store, "raw/fast", chains=chains, noise_reduction=factors)
+    contracts.check("acquisition-work-order", order)
+    with pytest.raises(InputFault, match=words):
+        run_acquisition_job(order, store=store, report=said)
+    assert said.said == []
+
+
+def test_a_chain_that_fails_leaves_nothing_of_those_before_it(store, folder):
+    """Four coils cannot unfold eight lines; the paper's chain before it was stored already."""
+    before = files_below(folder)
+    order = acquisition_order(store, "raw/standard", chains=[{}, {"undersampling": 8, "calibration_lines": 12}])
+    with pytest.raises(InputFault):
+        run_acquisition_job(order, store=store, report=lambda *_: None)
+    assert files_below(folder) == before
+
+
+def test_an_order_of_version_one_asks_for_the_paper_s_chain(store, acquired):
+    order = acquisition_order(store, "raw/fast")
+    older = {name: value for name, value in order.items() if name != "chains"} | {"version": 1, "noise_reduction": []}
+    assert contracts.current("acquisition", older) == order
+    assert contracts.current("acquisition", {**older, "noise_reduction": [0.25]})["chains"] == [
+        {"chain": {}, "noise_reduction": [0, 0.25]}
+    ]
+    finishing = finishing_order(acquired["fast"]["volumes"], acquisitions=[0])
+    older = {name: value for name, value in finishing.items() if name != "stored_matrix"} | {"version": 1}
+    with pytest.raises(contracts.ContractBroken):
+        contracts.check("finishing-work-order", older)
+    assert contracts.current("finishing", older) == finishing
+    assert contracts.current("finishing", finishing) is finishing

@@ -104,11 +104,16 @@ def average_lines(data: torch.Tensor, acquired: torch.Tensor) -> torch.Tensor:
     `acquired` is `[average, ky]`; every line is divided by its own count, so lines may have been acquired different
     numbers of times. Lines without any acquisition are zero. Noise variance of a line falls with its count.
     """
-    counts = acquired.sum(dim=0).clamp(min=1)
+    weights = (acquired / acquired.sum(dim=0).clamp(min=1)).to(torch.float32)[:, :, None]
     if data.shape[0] == 1:
-        return data[0] * acquired[0].to(data.dtype)[None, :, None]
-    total = (data * acquired.to(data.dtype)[:, None, :, None]).sum(dim=0)
-    return total / counts.to(total.real.dtype)[None, :, None]
+        return data[0] if bool(acquired.all()) else data[0] * weights[0]
+    mean = torch.empty_like(data[0])
+    # Coil by coil, so that the sum stays in the processor's cache.
+    for coil in range(data.shape[1]):
+        torch.mul(data[0, coil], weights[0], out=mean[coil])
+        for average in range(1, data.shape[0]):
+            mean[coil] += data[average, coil] * weights[average]
+    return mean
 
 
 def coverage(piece: KSpaceSlice, centre: int) -> Coverage:

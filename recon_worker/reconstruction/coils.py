@@ -51,12 +51,27 @@ def coil_maps(
     coarse, _ = _low_resolution(
         hybrid, ky_centre, max(1, half_width_steps // COARSER), max(1.0, half_width_samples / COARSER)
     )
-    power = low.abs().square().sum(dim=0, keepdim=True)
-    signal = (power - noise).clamp(min=0)
+    signal = (_power(low) - noise).clamp(min=0)
     trust = signal / (signal + TRUST_IN_NOISE * noise)
-    low = trust * low + (1 - trust) * coarse
-    norm = low.abs().square().sum(dim=0, keepdim=True).sqrt()
-    return low / norm.clamp(min=torch.finfo(norm.dtype).tiny)
+    # Channel by channel and in place: each stays in the processor's cache.
+    parts, others = torch.view_as_real(low), torch.view_as_real(coarse)
+    weights = torch.stack([trust, trust], dim=-1)
+    for part, other in zip(parts, others, strict=True):
+        torch.lerp(other, part, weights, out=part)
+    norm = _power(low).sqrt().clamp(min=torch.finfo(trust.dtype).tiny)
+    scale = torch.stack([1 / norm, 1 / norm], dim=-1)
+    for part in parts:
+        part.mul_(scale)
+    return low
+
+
+def _power(images: torch.Tensor) -> torch.Tensor:
+    """`[row, column]` sum of squares over channels."""
+    parts = torch.view_as_real(images)
+    total = torch.zeros_like(parts[0])
+    for part in parts:
+        total.addcmul_(part, part)
+    return total.sum(dim=-1)
 
 
 def _low_resolution(
@@ -64,19 +79,31 @@ def _low_resolution(
 ) -> tuple[torch.Tensor, float]:
     """Coil images `[channel, row, column]` of the windowed centre of k-space, and the mean power of their noise,
     summed over channels."""
-    columns = hybrid.shape[2]
-    along_phase = window(hybrid.shape[1], ky_centre, steps + 1, device=hybrid.device)
+    channels, rows, columns = hybrid.shape
+    along_phase = window(rows, ky_centre, steps + 1, device=hybrid.device)
     along_read = window(columns, columns // 2, samples + 1, device=hybrid.device)
-    reach = int(min(steps, ky_centre, hybrid.shape[1] - 1 - ky_centre))
+    reach = int(min(steps, ky_centre, rows - 1 - ky_centre))
     block = slice(ky_centre - reach, ky_centre + reach + 1)
-    # Only the few lines of the block are low-passed along the readout.
-    lines = to_kspace(hybrid[:, block] * along_phase[block, None], 2)
-    low = torch.zeros_like(hybrid)
-    low[:, block] = to_image(lines * along_read, 2)
-    noise = 2 * hybrid.shape[0] * float(along_phase.square().mean() * along_read.square().mean())
-    return to_image(low, 1), noise
+    # Only the few lines of the block are low-passed along the readout, and transformed along phase encoding as a
+    # matrix product of them alone.
+    lines = to_image(to_kspace(hybrid[:, block].contiguous(), 2) * along_read, 2)
+    harmonics = to_image(torch.diag(along_phase).to(hybrid.dtype)[block], 1)
+    low = torch.matmul(lines.transpose(1, 2).reshape(channels * columns, -1), harmonics)
+    noise = 2 * channels * float(along_phase.square().mean() * along_read.square().mean())
+    return low.view(channels, columns, rows).transpose(1, 2), noise
+
+
+def mix_channels(matrix: torch.Tensor, hybrid: torch.Tensor) -> torch.Tensor:
+    """`matrix` `[channel, coil]` times `hybrid` `[coil, ky, column]`: `[channel, ky, column]`, in the same order in
+    memory, ky innermost."""
+    coils, steps, columns = hybrid.shape
+    inner = hybrid.transpose(1, 2).reshape(coils, -1)
+    return torch.matmul(matrix, inner).view(-1, columns, steps).transpose(1, 2)
 
 
 def combine(images: torch.Tensor, maps: torch.Tensor) -> torch.Tensor:
     """Matched-filter combination `[row, column]` of whitened `images` `[channel, row, column]`."""
-    return (maps.conj() * images).sum(dim=0)
+    total = torch.zeros_like(images[0])
+    for one, image in zip(maps, images, strict=True):
+        total.addcmul_(one.conj(), image)
+    return total

@@ -5,19 +5,49 @@ Convention: the image is the inverse transform of k-space, the centre of either 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+
+CHUNK_BYTES = 6 * 2**20
+"""Samples that are transformed at once: small enough to stay in a processor's cache."""
 
 
 def to_image(kspace: torch.Tensor, axis: int) -> torch.Tensor:
     """Inverse centred orthonormal DFT along `axis`; shapes as given."""
-    shifted = torch.fft.ifftshift(kspace, dim=axis)
-    return torch.fft.fftshift(torch.fft.ifft(shifted, dim=axis, norm="ortho"), dim=axis)
+    return _centred(torch.fft.ifft, kspace, axis)
 
 
 def to_kspace(image: torch.Tensor, axis: int) -> torch.Tensor:
     """Centred orthonormal DFT along `axis`; shapes as given."""
-    shifted = torch.fft.ifftshift(image, dim=axis)
-    return torch.fft.fftshift(torch.fft.fft(shifted, dim=axis, norm="ortho"), dim=axis)
+    return _centred(torch.fft.fft, image, axis)
+
+
+def _centred(transform: Callable[..., torch.Tensor], array: torch.Tensor, axis: int) -> torch.Tensor:
+    length = array.shape[axis]
+    if length % 2:
+        shifted = torch.fft.ifftshift(array, dim=axis)
+        return torch.fft.fftshift(transform(shifted, dim=axis, norm="ortho"), dim=axis)
+    # A shift by half an even length is a change of sign of every second entry on the other side of the transform.
+    signs = 1 - 2 * (torch.arange(length, device=array.device) % 2)
+    signs = signs.to(torch.float32).view([length if i == axis % array.ndim else 1 for i in range(array.ndim)])
+    out = transform(array * signs, dim=axis, norm="ortho")
+    return out.mul_(-signs if length % 4 else signs)
+
+
+def image_columns(lines: torch.Tensor, columns: int) -> torch.Tensor:
+    """`[coil, ky, column]` from `[coil, ky, kx]`: the middle `columns` after the transform along the readout.
+
+    A few coils at a time, so that they stay in the processor's cache; ky is innermost in memory, for the transform
+    that follows along it.
+    """
+    coils, steps, samples = lines.shape
+    out = torch.empty((coils, columns, steps), dtype=lines.dtype, device=lines.device)
+    chunk = max(1, CHUNK_BYTES // (steps * samples * lines.element_size()))
+    for first in range(0, coils, chunk):
+        some = crop_centre(to_image(lines[first : first + chunk], 2), 2, columns)
+        out[first : first + chunk] = some.transpose(1, 2)
+    return out.transpose(1, 2)
 
 
 def crop_centre(array: torch.Tensor, axis: int, length: int) -> torch.Tensor:

@@ -19,9 +19,9 @@ from recon_worker.data import ChainChoice, InputFault, KSpaceHeader, KSpaceSlice
 from recon_worker.data.chain_choice import PartialFourier
 from recon_worker.reconstruction.averaging import Coverage, average_lines, coverage, reach_without_gap
 from recon_worker.reconstruction.coil_compression import Compression, calibration_block, compression
-from recon_worker.reconstruction.coils import CALIBRATION_STEPS, coil_maps, combine
+from recon_worker.reconstruction.coils import CALIBRATION_STEPS, coil_maps, combine, mix_channels
 from recon_worker.reconstruction.compressed_sensing import compressed_sensing, noisy_replicas
-from recon_worker.reconstruction.fourier import crop_centre, to_image
+from recon_worker.reconstruction.fourier import crop_centre, image_columns, to_image
 from recon_worker.reconstruction.grappa import grappa
 from recon_worker.reconstruction.partial_fourier import complete, line_noise, line_variance, noise_levels
 from recon_worker.reconstruction.replicas import REPLICAS, noise_of_replicas
@@ -183,10 +183,10 @@ class SliceChain:
             calibration.hybrid, self.header.ky_centre, calibration.steps, calibration.samples
         )
         found = compression(block, virtual_coils)
-        compressed = torch.tensordot(found.matrix, hybrid, dims=1)
+        compressed = mix_channels(found.matrix, hybrid)
         if calibration.hybrid is hybrid:
             return found, compressed, replace(calibration, hybrid=compressed)
-        apart = torch.tensordot(found.matrix, calibration.hybrid, dims=1)
+        apart = mix_channels(found.matrix, calibration.hybrid)
         return found, compressed, replace(calibration, hybrid=apart)
 
     def _complete(self, image: torch.Tensor, covered: Coverage) -> torch.Tensor:
@@ -197,8 +197,7 @@ class SliceChain:
 
     def _white_columns(self, lines: torch.Tensor) -> torch.Tensor:
         """`[channel, ky, column]` from `[coil, ky, kx]`: readout transform, oversampling removed, whitened."""
-        hybrid = crop_centre(to_image(lines, 2), 2, self.header.image_matrix[0])
-        return torch.tensordot(self.whitening, hybrid, dims=1)
+        return mix_channels(self.whitening, image_columns(lines, self.header.image_matrix[0]))
 
     def _combine(
         self, hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, calibration: Calibration

@@ -29,6 +29,7 @@ from recon_worker.rawdata.ismrmrd_lines import (
     NOISE,
     REVERSE,
     Heads,
+    is_head,
     readout_contents,
 )
 from recon_worker.rawdata.limits import check_extent
@@ -102,9 +103,7 @@ def _members(file: h5py.File) -> tuple[IsmrmrdHeader, h5py.Dataset]:
     names = set(table.dtype.names or ())
     if table.ndim != 1 or not {"head", "data"} <= names or table.dtype["head"].names is None:
         raise InputFault("The ISMRMRD data table has another layout than the format defines.", AGAIN)
-    missing = {"flags", "idx", "number_of_samples", "active_channels", "position", "read_dir", "phase_dir", "slice_dir"}
-    missing -= set(table.dtype["head"].names)
-    if missing or h5py.check_vlen_dtype(table.dtype["data"]) != np.dtype("<f4"):
+    if not is_head(table.dtype["head"]) or h5py.check_vlen_dtype(table.dtype["data"]) != np.dtype("<f4"):
         raise InputFault("The ISMRMRD data table has another layout than the format defines.", AGAIN)
     return parse_header(text.encode() if isinstance(text, str) else bytes(text)), table
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import ismrmrd
@@ -35,10 +36,30 @@ NEITHER = (
 """Readouts that are neither image, calibration nor noise."""
 PHASE_CORRECTION = _flag(ismrmrd.ACQ_IS_PHASECORR_DATA)
 
+WHOLE_NUMBERS = ("flags", "number_of_samples", "active_channels", "encoding_space_ref")
+VECTORS = ("position", "read_dir", "phase_dir", "slice_dir")
 COUNTERS = {
     "lines": "kspace_encode_step_1", "slices": "slice", "averages": "average", "partitions": "kspace_encode_step_2",
     "echo_times": "contrast", "cardiac_phases": "phase", "repetitions": "repetition", "sets": "set",
 }  # fmt: skip
+
+
+def is_head(layout: np.dtype[Any]) -> bool:
+    """Whether a column of the data table has what is read of a readout's head, in kinds that can hold it."""
+
+    def kinds(part: np.dtype[Any], names: Iterable[str], kind: str, shape: tuple[int, ...]) -> bool:
+        held = part.names or ()
+        return all(name in held and part[name].base.kind in kind and part[name].shape == shape for name in names)
+
+    optional = [name for name in ("center_sample", "discard_pre", "discard_post") if name in (layout.names or ())]
+    times = [name for name in ("sample_time_us",) if name in (layout.names or ())]
+    return (
+        kinds(layout, (*WHOLE_NUMBERS, *optional), "ui", ())
+        and kinds(layout, VECTORS, "f", (3,))
+        and kinds(layout, times, "f", ())
+        and "idx" in (layout.names or ())
+        and kinds(layout["idx"], (*COUNTERS.values(), "segment"), "ui", ())
+    )
 
 
 def readout_contents(header: IsmrmrdHeader, heads: Heads) -> dict[str, Any]:
@@ -51,7 +72,7 @@ def readout_contents(header: IsmrmrdHeader, heads: Heads) -> dict[str, Any]:
         "backwards": (flags & REVERSE) != 0,
         "calibration": (flags & (CALIBRATION | CALIBRATION_AND_IMAGING)) != 0,
     }
-    counters = {name: heads["idx"][part] for name, part in COUNTERS.items() if part in (heads["idx"].dtype.names or ())}
+    counters = {name: heads["idx"][part] for name, part in COUNTERS.items()}
     known = ("cartesian", "epi", "radial", "goldenangle", "spiral", "")
     return {
         "format": "ismrmrd",

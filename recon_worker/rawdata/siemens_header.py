@@ -73,10 +73,15 @@ def read_protocol(file: BinaryIO, offset: int, length: int) -> SiemensProtocol:
         raise InputFault("The Siemens header is damaged.", AGAIN)
     if int(np.frombuffer(text, "<u4", 2)[1]) > MAX_BUFFERS:
         raise InputFault("The Siemens header is damaged.", AGAIN)
-    buffers = {}
-    for name, content in _buffers(text).items():
-        if name in ("MeasYaps", "Meas", "Dicom"):
-            buffers[name] = twixprot.parse_buffer(content)
+    try:
+        buffers = {
+            name: twixprot.parse_buffer(content)
+            for name, content in _buffers(text).items()
+            if name in ("MeasYaps", "Meas", "Dicom")
+        }
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError):
+        # The parser puts entries where their names say, also where a damaged name contradicts an earlier one.
+        raise InputFault("The Siemens header is damaged.", AGAIN) from None
     if "MeasYaps" not in buffers:
         raise InputFault("The Siemens header holds no protocol.", AGAIN)
     try:

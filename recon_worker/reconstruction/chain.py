@@ -14,6 +14,7 @@ from recon_worker.data import ChainChoice, InputFault, KSpace, KSpaceHeader, KSp
 from recon_worker.data.geometry import affine_from_planes
 from recon_worker.reconstruction.chain_lineage import lineage, remarks
 from recon_worker.reconstruction.noise import noise_from_images, noise_from_scan, whitening_matrix
+from recon_worker.reconstruction.side_by_side import side_by_side
 from recon_worker.reconstruction.slice_chain import SliceChain, SliceResult
 from recon_worker.reconstruction.undersampling import Dropped, undersample
 
@@ -91,16 +92,20 @@ def reconstruct(
     told: list[SliceResult] = []
     dropped: Dropped | None = None
     progress("reconstructing slices", 0.0)
-    with torch.inference_mode():
-        for whole in kspace.slices():
-            piece, now_dropped = undersample(whole, header.ky_centre, choice)
-            dropped = dropped or now_dropped
-            result = chain.reconstruct(piece)
-            array[piece.index] = result.image.cpu().numpy()
-            level = result.noise_std
-            noise[piece.index] = level.cpu().numpy() if isinstance(level, torch.Tensor) else level
-            told.append(result.without_pixels())
-            progress("reconstructing slices", len(told) / header.n_slices)
+
+    def compute(whole: KSpaceSlice) -> tuple[int, SliceResult, Dropped | None]:
+        piece, now_dropped = undersample(whole, header.ky_centre, choice)
+        return piece.index, chain.reconstruct(piece), now_dropped
+
+    for index, result, now_dropped in side_by_side(
+        kspace.slices(), compute, item_bytes=_slice_bytes(header), device=whitening.device
+    ):
+        dropped = dropped or now_dropped
+        array[index] = result.image.cpu().numpy()
+        level = result.noise_std
+        noise[index] = level.cpu().numpy() if isinstance(level, torch.Tensor) else level
+        told.append(result.without_pixels())
+        progress("reconstructing slices", len(told) / header.n_slices)
     if len(told) != header.n_slices:
         raise ReconstructionFault(f"{len(told)} of {header.n_slices} slices were read.")
     if not np.isfinite(array.view(np.float32)).all():
@@ -121,6 +126,11 @@ def _first_slice(kspace: KSpace) -> KSpaceSlice:
     for piece in kspace.slices():
         return piece
     raise InputFault("The file holds no slices.")
+
+
+def _slice_bytes(header: KSpaceHeader) -> int:
+    samples, steps = header.encoded_matrix
+    return header.n_averages * header.n_coils * steps * samples * np.dtype(np.complex64).itemsize
 
 
 def _by_row(variances: Sequence[npt.NDArray[np.float64]], rows: int) -> LineNoise:

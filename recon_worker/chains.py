@@ -116,7 +116,7 @@ def check_chains(chains: Sequence[Chain]) -> None:
     InputFault
         If a filter is asked for before the network, or a chain is asked for twice.
     ReconstructionFault
-        If there is no network.
+        If the network is not there.
     """
     for chain in chains:
         if chain.factors and chain.choice.apodization != "none":
@@ -127,7 +127,7 @@ def check_chains(chains: Sequence[Chain]) -> None:
     if len({chain.choice for chain in chains}) < len(chains):
         raise InputFault("The same chain is asked for twice.", "Name it once, with all its noise reductions.")
     if any(chain.factors for chain in chains):
-        _network()
+        _check_network()
 
 
 def reconstruct_chains(
@@ -152,14 +152,9 @@ def reconstruct_chains(
     described: list[dict[str, Any]] = []
     for index, chain in enumerate(chains):
         before = f"chain {index + 1} of {len(chains)}: " if len(chains) > 1 else ""
-        of_chain = part(report, index / len(chains), (index + 1) / len(chains))
-        of_reconstruction = part(of_chain, 0.0, 1 - DENOISING_PART if chain.factors else 1.0)
-
-        def progress(stage: str, fraction: float, report: Report = of_reconstruction, before: str = before) -> None:
-            first, last = CHAIN_STAGES.get(stage, (0.15, 1.0))
-            report(f"{before}{stage}", first + (last - first) * fraction)
-
-        result = reconstruct(kspace, choice=chain.choice, progress=progress, device=device)
+        say = _named(before, part(report, index / len(chains), (index + 1) / len(chains)))
+        share = 1 - DENOISING_PART if chain.factors else 1.0
+        result = reconstruct(kspace, choice=chain.choice, progress=_whole(part(say, 0.0, share)), device=device)
         volume = apodize(result.volume, chain.choice.apodization)
         entry: dict[str, Any] = {
             "chain": chain.choice.as_json(),
@@ -169,9 +164,7 @@ def reconstruct_chains(
         if 0 in chain.noise_reduction:
             take(MadeVolume(index, 0.0, volume))
         if chain.factors:
-            entry["denoising"] = _denoise(
-                index, volume, chain, take, part(of_chain, 1 - DENOISING_PART, 1.0), before, device
-            )
+            entry["denoising"] = _denoise(index, result, chain, take, part(say, share, 1.0), device)
         remarks.append(_remarks(result))
         described.append(entry)
         del result, volume
@@ -184,55 +177,53 @@ def reconstruct_chains(
     return Described(summary, own, described)
 
 
+def _named(before: str, report: Report) -> Report:
+    return lambda stage, fraction: report(f"{before}{stage}", fraction)
+
+
+def _whole(report: Report) -> Report:
+    """The chain's progress, stage by stage, as progress of the whole."""
+
+    def progress(stage: str, fraction: float) -> None:
+        first, last = CHAIN_STAGES.get(stage, (0.15, 1.0))
+        report(stage, first + (last - first) * fraction)
+
+    return progress
+
+
 def _remarks(result: Reconstruction) -> list[str]:
     return list(dict.fromkeys(result.remarks))
 
 
 def _denoise(
     index: int,
-    volume: Volume,
+    result: Reconstruction,
     chain: Chain,
     take: Callable[[MadeVolume], None],
     report: Report,
-    before: str,
     device: str,
 ) -> dict[str, Any]:
-    """Hand over the denoised versions of one volume; returns the network's own lineage."""
-    if volume.noise_std is None:
+    """Hand over the denoised versions of one reconstruction; returns the network's own lineage."""
+    from recon_worker.denoising.colour import line_noise
+    from recon_worker.denoising.denoise import denoise
+
+    if result.volume.noise_std is None:
         raise ReconstructionFault(
             "This chain gives no noise map, and noise is reduced by a part of what is known.",
             "Choose a chain with a noise map, or no noise reduction.",
         )
-    denoised = _network()(
-        volume,
-        chain.factors,
-        progress=lambda stage, fraction: report(f"{before}{stage}", fraction),
-        device=device,
-    )
-    reached = noise_reductions_reached(denoised.lineage)
+    colour = line_noise(result.lineage)
+    denoised = denoise(result.volume, chain.factors, line_noise=colour, progress=report, device=device)
     for factor in chain.factors:
-        take(MadeVolume(index, factor, denoised.volumes.pop(factor), reached.get(factor, factor)))
-    return dict(denoised.lineage)
+        take(MadeVolume(index, factor, denoised.volumes.pop(factor), denoised.reached[factor]))
+    return denoised.lineage
 
 
-def noise_reductions_reached(lineage: dict[str, Any]) -> dict[float, float]:
-    """From each factor that was asked for to what the network reached, of its lineage."""
-    return {float(entry["factor"]): float(entry["noise_reduction_reached"]) for entry in lineage["factors"]}
+def _check_network() -> None:
+    """Refuse before the work begins where the network is not there, or is not the one of its card."""
+    from recon_worker.denoising.weights import load_weights
 
-
-def _network() -> Any:
-    """The function `denoise`; it comes with its weights."""
-    try:
-        from importlib import import_module
-
-        return import_module("recon_worker.denoising.denoise").denoise
-    except ModuleNotFoundError as error:
-        if not (error.name or "").startswith("recon_worker.denoising"):
-            raise
-        raise ReconstructionFault(
-            "This version reconstructs without noise reduction: it has no denoising network yet.",
-            "Leave the noise reduction factors out.",
-        ) from error
+    load_weights(device=compute_device())
 
 
 def compute_device() -> str:

@@ -3,8 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from django.db.models import Count, Max, Min
+
 from readerstudy.blinding.selectors import key_of_study
 from readerstudy.faults import Refusal
+from readerstudy.processing.models import Series
 from readerstudy.reading.models import Grade
 from readerstudy.reading.selectors import current_grades, progress
 from readerstudy.statistics.analysis import cells, estimation_cell
@@ -124,6 +127,27 @@ def study_scores(study: Study, plan: AnalysisPlan) -> StudyScores:
     return StudyScores(ScoreTable(ratings), completeness, cannot_grade)
 
 
+def noise_reductions(study: Study) -> list[dict[str, Any]]:
+    """For each sequence and arm with noise reduction what was asked and what the network reached, least and most over
+    the subjects. Raises Refusal before unblinding."""
+    require_unblinded(study)
+    series = Series.objects.filter(study=study, is_current=True, noise_reduction_reached__isnull=False)
+    rows = series.values("sequence__name", "arm__name", "arm__noise_reduction").annotate(
+        least=Min("noise_reduction_reached"), most=Max("noise_reduction_reached"), subjects=Count("subject")
+    )
+    return [
+        {
+            "sequence": row["sequence__name"],
+            "arm": row["arm__name"],
+            "asked": float(row["arm__noise_reduction"]),
+            "least": row["least"],
+            "most": row["most"],
+            "subjects": row["subjects"],
+        }
+        for row in rows.order_by("sequence__order", "arm__order")
+    ]
+
+
 def box_rows(scores: ScoreTable, plan: AnalysisPlan) -> list[dict[str, Any]]:
     """A box plot of the reader means for every cell that has any."""
     rows = []
@@ -132,7 +156,5 @@ def box_rows(scores: ScoreTable, plan: AnalysisPlan) -> list[dict[str, Any]]:
         if means:
             described = {**asdict(box(means))}
             described["outliers"] = list(described["outliers"])
-            rows.append(
-                {"sequence": sequence, "arm": arm, "category": category, "n_patients": len(means), **described}
-            )
+            rows.append({"sequence": sequence, "arm": arm, "category": category, "n_patients": len(means), **described})
     return rows

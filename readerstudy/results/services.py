@@ -13,6 +13,7 @@ from readerstudy.statistics.analysis import analyse
 from readerstudy.statistics.faults import AnalysisFault
 from readerstudy.statistics.tables import scores_csv
 from readerstudy.studies.models import Study
+from readerstudy.studies.services import compared
 
 
 @transaction.atomic
@@ -38,6 +39,8 @@ def compute_results(*, study: Study, actor: User | None = None) -> Result:
         "plan_sha256": study.plan_hash,
         "scores_sha256": scores_sha256,
         **content,
+        "arms": compared(study)["arms"],
+        "noise_reduction": selectors.noise_reductions(study),
     }
     result = Result.objects.create(
         study=study,

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_safe
 
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
-from readerstudy.results import downloads, pages, services, words
+from readerstudy.results import downloads, pages, selectors, services, words
 from readerstudy.studies.models import Study
 from readerstudy.studies.policies import STAFF_ROLES, study_for
 
@@ -57,6 +57,10 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
             "completeness": words.completeness(
                 result.completeness, result.content["plan"]["cannot_grade_image_quality"]
             ),
+            "noise_reductions": words.noise_reductions(
+                [row for row in selectors.noise_reductions(study) if row["sequence"] == sequence]
+            ),
+            "chains": [arm for arm in arms if arm.chain_words],
             "downloads": downloads.NAMES,
         },
     )
@@ -78,6 +82,4 @@ def download(request: HttpRequest, study_id: UUID, name: str) -> HttpResponse:
     title = slugify(study.name) or "study"
     label = "simulated-grades-" if study.has_simulated_grades and "simulated-grades" not in title else ""
     file_name = f"{title}-{label}{name}"
-    return HttpResponse(
-        text, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{file_name}"'}
-    )
+    return HttpResponse(text, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{file_name}"'})

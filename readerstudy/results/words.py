@@ -1,6 +1,6 @@
 """Numbers and settings as the results page writes them; decisions are made before, on unrounded values."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any
 
@@ -106,3 +106,15 @@ def level(alpha: str) -> str:
 def alpha_text(alpha: str) -> str:
     """ ".05"."""
     return alpha.removeprefix("0")
+
+
+def noise_reductions(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The note on noise reduction: "Noise reduction reached: Fast DL75 66 to 70 % of the 75 % asked; ..."; empty where
+    every arm got what it asked for, or none asks for any."""
+    parts = []
+    for row in rows:
+        asked, least, most = (round(100 * row[name]) for name in ("asked", "least", "most"))
+        if least < asked:
+            reached = f"{least} %" if least == most else f"{least} to {most} %"
+            parts.append(f"{row['arm']} {reached} of the {asked} % asked")
+    return f"Noise reduction reached in the subjects: {'; '.join(parts)}." if parts else ""

@@ -6,7 +6,9 @@ import pytest
 from django.urls import reverse
 from django.utils.html import escape
 
-from readerstudy.results import downloads, services, words
+from readerstudy.faults import Refusal
+from readerstudy.processing.models import Series
+from readerstudy.results import downloads, selectors, services, words
 from tests.readerstudy.results.graded_study import PASSWORD, graded_study
 from tests.readerstudy.statistics.score_tables import random_scores
 
@@ -122,7 +124,11 @@ def test_every_figure_has_its_specification_and_its_words(graded, client):
 @pytest.mark.parametrize(
     ("value", "text"),
     [
-        (0.0004, "< .001"), (0.00099, "< .001"), (0.001, ".001"), (0.0464, ".046"), (0.99996, "1.000"),
+        (0.0004, "< .001"),
+        (0.00099, "< .001"),
+        (0.001, ".001"),
+        (0.0464, ".046"),
+        (0.99996, "1.000"),
         (None, "not estimable"),
     ],
 )
@@ -151,4 +157,45 @@ def test_settings_in_words():
     assert words.completeness(counts, "missing") == (
         "In all sequences, 4 of 10 grades by three readers; 2 could not be graded because of image quality and are "
         "missing; 3 could not be graded for a technical reason and are missing; 1 not given."
+    )
+
+
+def test_a_clamped_noise_reduction_stands_under_the_tables(graded, client):
+    client.force_login(graded.investigator)
+    address = addresses(graded.study)[0]
+    arm = graded.study.arms.get(name="Fast DL50")
+    assert "Noise reduction reached" not in client.get(address).content.decode()
+    arm.noise_reduction, arm.chain = "0.50", {"undersampling": 2}
+    arm.save()
+    series = list(Series.objects.filter(arm=arm, sequence__name="SAG T2 FS"))
+    for number, one in enumerate(series):
+        one.noise_reduction_reached = 0.41 if number else 0.5
+        one.save()
+    text = client.get(address, {"sequence": "SAG T2 FS"}).content.decode()
+    assert "Noise reduction reached in the subjects: Fast DL50 41 to 50 % of the 50 % asked." in text
+    assert "Fast DL50 by SENSE, every 2nd line, 24 calibration lines; the others as in the paper" in text
+    assert "Noise reduction reached" not in client.get(address, {"sequence": "AX T2"}).content.decode()
+
+
+def test_the_json_names_chains_and_what_was_reached(graded):
+    arm = graded.study.arms.get(name="Fast DL50")
+    Series.objects.filter(arm=arm).update(noise_reduction_reached=0.4)
+    content = services.compute_results(study=graded.study).content
+    assert {row["name"] for row in content["arms"]} == {"Standard", "Fast", "Fast DL50"}
+    assert all(row["chain"]["parallel_imaging"] == "SENSE" for row in content["arms"])
+    assert [(row["sequence"], row["least"], row["most"], row["subjects"]) for row in content["noise_reduction"]] == [
+        ("SAG T2 FS", 0.4, 0.4, 6),
+        ("AX T2", 0.4, 0.4, 6),
+    ]
+    graded.study.state = "locked"
+    graded.study.save()
+    with pytest.raises(Refusal):
+        selectors.noise_reductions(graded.study)
+
+
+def test_what_was_reached_in_words():
+    row = {"arm": "Fast DL75", "asked": 0.75, "least": 0.66, "most": 0.7}
+    assert words.noise_reductions([{**row, "least": 0.75, "most": 0.75}]) == words.noise_reductions([]) == ""
+    assert words.noise_reductions([row, {**row, "arm": "DL50", "asked": 0.5, "least": 0.48, "most": 0.48}]) == (
+        "Noise reduction reached in the subjects: Fast DL75 66 to 70 % of the 75 % asked; DL50 48 % of the 50 % asked."
     )

@@ -13,6 +13,7 @@ from django.test import Client
 
 from readerstudy.blinding.models import Seal
 from readerstudy.blinding.services import release
+from readerstudy.processing.models import Series
 from readerstudy.reading import selectors
 from readerstudy.reading.models import Presentation
 from tests.readerstudy.reading.study_rows import make_study
@@ -20,7 +21,8 @@ from tests.readerstudy.reading.study_rows import make_study
 OWN = {"token", "position", "grades", "comment", "signed_off"}
 FORBIDDEN = re.compile(
     rb"\b(NEX|DL ?\d*|acquisition\w*|denois\w*|noise[ _-]reduction|arms?|frames\.u16|series\.json|\w*\.dcm|\w*\.png|"
-    rb"Standard|Fast\w*|PAT\d+|coordinator-\w+|investigator-\w+)\b",
+    rb"Standard|Fast\w*|PAT\d+|coordinator-\w+|investigator-\w+|chain\w*|undersampl\w*|GRAPPA|calibration|reached|"
+    rb"stored_matrix|remarks|REMARK\d+)\b",
     re.IGNORECASE,
 )
 PER_RESPONSE = {"Content-Length"}  # compared apart: exactly, where position and grades have one length
@@ -47,6 +49,11 @@ def everything(django_db_setup, django_db_blocker):
 
 def collect() -> Everything:
     rows = make_study(subjects=2, sequences=2, arms=4, readers=2)
+    for number, arm in enumerate(rows.study.arms.all()):  # every arm its own chain, effective factor and remark
+        arm.chain = {"undersampling": 1 + number, "parallel_imaging": "GRAPPA" if number % 2 else "SENSE"}
+        arm.save()
+        Series.objects.filter(arm=arm).update(noise_reduction_reached=0.1 * number, remarks=[f"REMARK{number}"])
+    rows.study.sequences.update(stored_matrix=[512, 512])
     release(study=rows.study, actor=rows.coordinator)
     reader = rows.readers[0]
     client = Client(raise_request_exception=False)

@@ -118,7 +118,7 @@ def _pool_header(file: h5py.File) -> bytes:
 
 
 def _text(file: h5py.File, name: str) -> bytes:
-    table = own_member(file, name)
+    table = own_member(file, name, expanded_here=False)
     if not isinstance(table, h5py.Dataset) or table.size != 1 or table.dtype.kind != "S":
         raise NotUnderstood(f"without {name.rsplit('/')[-1]}")
     if table.dtype.itemsize > MAX_XML_BYTES:
@@ -164,7 +164,7 @@ def _segments(file: h5py.File) -> tuple[h5py.Dataset, int, h5py.Dataset, int]:
             continue
         if segment != b"0" or block not in (b"0", b"1") or block in tables:
             raise NotUnderstood("with data in parts that are not understood (several segments or a third block)")
-        table = own_member(file, "Acquisition/" + name.decode("ascii"))
+        table = own_member(file, "Acquisition/" + name.decode("ascii"), expanded_here=False)
         if not isinstance(table, h5py.Dataset) or table.dtype != np.uint8 or table.ndim != 1:
             raise InputFault("The GE ScanArchive lacks a part that its header names.", AGAIN)
         tables[block] = (table, check_extent("lines", min(count, MAX_LINES + 1)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import RawIOBase
@@ -17,6 +18,7 @@ from recon_worker.data import InputFault
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 AGAIN = "Copy it from the scanner again and compare the sizes."
 ROWS_PER_BLOCK = 256
+MAX_CHUNK_BYTES = 256 * 1024**2
 
 
 @contextmanager
@@ -42,11 +44,11 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         raise InputFault("The HDF5 file is damaged: a part of its data cannot be read.", AGAIN) from error
 
 
-def own_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None:
+def own_member(group: h5py.Group, name: str, *, expanded_here: bool = True) -> h5py.Group | h5py.Dataset | None:
     """`group[name]` if it is stored in this very file; None if there is no such member.
 
     Soft and external links, external raw storage and virtual data sets could make the worker read other files of its
-    machine; they are refused.
+    machine; they are refused, as are chunks that are too large for memory where HDF5 is to expand them.
     """
     link = group.get(name, getlink=True)
     if link is None:
@@ -56,7 +58,21 @@ def own_member(group: h5py.Group, name: str) -> h5py.Group | h5py.Dataset | None
     member = group[name]
     if isinstance(member, h5py.Dataset) and (member.external or member.is_virtual):
         raise InputFault("The HDF5 file points to data outside itself.", "Store the data in the file itself.")
+    if isinstance(member, h5py.Dataset) and expanded_here:
+        _check_chunks(member)
     return member
+
+
+def _check_chunks(table: h5py.Dataset) -> None:
+    """Refuse chunks of more than `MAX_CHUNK_BYTES`: HDF5 expands a chunk as a whole, however little is asked for, and a
+    compressed chunk of gigabytes of zeros takes a few megabytes of a file."""
+    declared = math.prod(table.chunks or (0,)) * table.dtype.itemsize
+    if declared > MAX_CHUNK_BYTES:
+        raise InputFault(
+            f"The HDF5 file declares pieces of {declared / 1e6:,.0f} MB; at most {MAX_CHUNK_BYTES / 1e6:,.0f} MB are "
+            "taken.",
+            "Write it again with smaller chunks.",
+        )
 
 
 

@@ -1,4 +1,4 @@
-"""A series as dcm2niix sees it, an independent reader of DICOM geometry (Li et al., J Neurosci Methods 264:47, 2016)."""
+"""A series as dcm2niix sees it, an independent reader of DICOM geometry (Li et al., J Neurosci Meth 264:47, 2016)."""
 
 from __future__ import annotations
 

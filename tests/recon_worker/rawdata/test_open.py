@@ -114,3 +114,14 @@ def test_other_hdf5_files_are_named(tmp_path: Path):
     with h5py.File(path, "w") as file:
         file["weather"] = np.arange(4)
     assert "known format" in _fault(path)
+
+
+@pytest.mark.parametrize("names", [("kspace", "ismrmrd_header"), ("dataset/data", "dataset/xml")])
+def test_pieces_that_hdf5_would_expand_beyond_memory_are_refused(tmp_path: Path, names: tuple[str, str]):
+    """A compressed chunk of two gigabytes of zeros takes two megabytes of a file, and HDF5 expands it as a whole."""
+    path = tmp_path / "upload.h5"
+    with h5py.File(path, "w") as file:
+        file[names[1]] = b"<ismrmrdHeader/>"
+        shape = (1, 4, 8192, 8192) if names[0] == "kspace" else (64 * 8192 * 512,)
+        file.create_dataset(names[0], shape, np.complex64, chunks=shape, compression="gzip")
+    assert "pieces of" in _fault(path)

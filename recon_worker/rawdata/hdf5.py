@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -122,12 +122,19 @@ _REFERENCE = np.dtype([("length", "<u4"), ("address", "<u8"), ("index", "<u4")])
 """Where a value of variable length lies: elements, address of a global heap collection, object in it."""
 
 
-def check_variable_length(table: h5py.Dataset, names: tuple[str, ...] = ()) -> None:
+Places = npt.NDArray[np.int64]
+"""`[row, 2]`: where in the file the first byte of a value of variable length lies, and its elements."""
+
+
+def check_variable_length(table: h5py.Dataset, names: tuple[str, ...] = ()) -> list[Places]:
     """Check the global heap that holds the values of variable length, before HDF5 is asked for them.
 
     HDF5 2.0 walks for ever through a heap collection whose object sizes are damaged. `names` are the columns of a
     compound table; without names the elements themselves have variable length. Source: HDF5 file format, III.E
     (global heap).
+
+    Returns the places of the values, column by column; an empty list if the rows are compressed and only HDF5 can
+    read them.
 
     Raises
     ------
@@ -138,28 +145,54 @@ def check_variable_length(table: h5py.Dataset, names: tuple[str, ...] = ()) -> N
     if file_sizes != (8, 8):
         raise InputFault("The HDF5 file is of an unusual kind (addresses of other than 8 bytes).", AGAIN)
     kind = table.id.get_type()
-    places = [(kind.get_member_offset(i), kind.get_member_type(i))
-              for i in (kind.get_member_index(name.encode()) for name in names)]  # fmt: skip
-    columns = places or [(0, kind)]
-    references = []
-    for raw, size in _stored_rows(table):
-        for offset, column in columns:
-            unit = column.get_super().get_size() if isinstance(column, h5py.h5t.TypeVlenID) else 1
-            found = _column(raw, size, offset, _REFERENCE)
-            found = found[found["length"] > 0]
-            references.append(np.stack([found["address"].astype(np.int64), found["index"].astype(np.int64),
-                                        found["length"].astype(np.int64) * unit], axis=1))  # fmt: skip
-    if references:
-        _check_collections(Path(table.file.filename), table.file.userblock_size, np.concatenate(references))
+    columns = [(kind.get_member_offset(i), kind.get_member_type(i))
+               for i in (kind.get_member_index(name.encode()) for name in names)]  # fmt: skip
+    columns = columns or [(0, kind)]
+    units = [column.get_super().get_size() if isinstance(column, h5py.h5t.TypeVlenID) else 1 for _, column in columns]
+    blocks = [
+        np.stack([_column(raw, size, offset, _REFERENCE) for offset, _ in columns]) for raw, size in _stored_rows(table)
+    ]
+    if not blocks:
+        return []
+    references = np.concatenate(blocks, axis=1)
+    lengths = references["length"].astype(np.int64)
+    wanted = np.stack([references["address"].astype(np.int64), references["index"].astype(np.int64),
+                       lengths * np.array(units)[:, None]], axis=2)  # fmt: skip
+    starts = np.zeros(lengths.shape, dtype=np.int64)
+    starts[lengths > 0] = _check_collections(
+        Path(table.file.filename), table.file.userblock_size, wanted[lengths > 0]
+    )
+    return [np.stack(pair, axis=1) for pair in zip(starts, lengths, strict=True)]
 
 
-def _check_collections(path: Path, base: int, references: npt.NDArray[np.int64]) -> None:
+def read_values(file: FileIO, places: Places, kind: str) -> list[npt.NDArray[Any]]:
+    """The values at checked `places` of an unbuffered file, elements of `kind`: straight from the file, since HDF5
+    reads values of variable length through two copies and a list.
+
+    Raises
+    ------
+    InputFault
+        If the file has become shorter.
+    """
+    ends = np.cumsum(places[:, 1])
+    buffer = np.empty(int(ends[-1]) if len(ends) else 0, dtype=kind)
+    values = np.split(buffer, ends[:-1])
+    for start, value in zip(places[:, 0].tolist(), values, strict=True):
+        file.seek(start)
+        if file.readinto(value.view(np.uint8).data) != value.nbytes:
+            raise InputFault("The HDF5 file is truncated: it ends before its declared end.", AGAIN)
+    return values
+
+
+def _check_collections(path: Path, base: int, references: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The first byte in the file of each reference (address, index, bytes)."""
     damaged = InputFault("The HDF5 file is damaged: a part of its data cannot be read.", AGAIN)
     size = path.stat().st_size
-    references = references[np.argsort(references[:, 0], kind="stable")]
-    addresses, starts = np.unique(references[:, 0], return_index=True)
+    starts = np.zeros(len(references), dtype=np.int64)
+    order = np.argsort(references[:, 0], kind="stable")
+    addresses, firsts = np.unique(references[order, 0], return_index=True)
     with path.open("rb", buffering=0) as file:
-        for address, mine in zip(addresses.tolist(), np.split(references, starts[1:]), strict=True):
+        for address, mine in zip(addresses.tolist(), np.split(order, firsts[1:]), strict=True):
             if not 0 <= address <= size - base - 16:
                 raise damaged
             file.seek(base + address)
@@ -170,14 +203,19 @@ def _check_collections(path: Path, base: int, references: npt.NDArray[np.int64])
             objects = _heap_objects(file, base + address, length)
             if objects is None:
                 raise damaged
-            for _, index, wanted in mine.tolist():
-                if objects.get(index, -1) < wanted:
+            for place in mine.tolist():
+                _, index, wanted = references[place].tolist()
+                start, available = objects.get(index, (0, -1))
+                if available < wanted:
                     raise damaged
+                starts[place] = start
+    return starts
 
 
-def _heap_objects(file: BinaryIO | RawIOBase, start: int, length: int) -> dict[int, int] | None:
-    """Sizes in bytes of the objects of a collection, by index; None if they do not fit into it."""
-    objects: dict[int, int] = {}
+def _heap_objects(file: BinaryIO | RawIOBase, start: int, length: int) -> dict[int, tuple[int, int]] | None:
+    """Places in the file and sizes in bytes of the objects of a collection, by index; None if they do not fit into
+    it."""
+    objects: dict[int, tuple[int, int]] = {}
     position = 16
     while position + 16 <= length:
         file.seek(start + position)
@@ -188,6 +226,6 @@ def _heap_objects(file: BinaryIO | RawIOBase, start: int, length: int) -> dict[i
         step = 16 + -(-size // 8) * 8
         if len(head) < 16 or position + step > length or index in objects:
             return None
-        objects[index] = size
+        objects[index] = (start + position + 16, size)
         position += step
     return objects

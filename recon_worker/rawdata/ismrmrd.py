@@ -20,7 +20,14 @@ import numpy.typing as npt
 
 from recon_worker.data import InputFault, KSpace, KSpaceHeader, KSpaceSlice, SlicePlane
 from recon_worker.rawdata.contents import UnsuitableAcquisition
-from recon_worker.rawdata.hdf5 import check_variable_length, open_hdf5, own_member, read_column
+from recon_worker.rawdata.hdf5 import (
+    Places,
+    check_variable_length,
+    open_hdf5,
+    own_member,
+    read_column,
+    read_values,
+)
 from recon_worker.rawdata.ismrmrd_header import Encoding, IsmrmrdHeader, parse_header
 from recon_worker.rawdata.ismrmrd_lines import (
     CALIBRATION,
@@ -81,10 +88,10 @@ def open_ismrmrd(path: Path) -> KSpace:
     """
     with open_hdf5(path) as file:
         header, table = _members(file)
-        heads = _read_heads(table, path.stat().st_size)
+        heads, places = _read_heads(table, path.stat().st_size)
         noise = _read_noise(table, heads)
     try:
-        return _acquisition(path, header, heads, noise)
+        return _acquisition(path, header, heads, places, noise)
     except InputFault as fault:
         raise UnsuitableAcquisition(fault, readout_contents(header, heads)) from None
 
@@ -108,14 +115,16 @@ def _members(file: h5py.File) -> tuple[IsmrmrdHeader, h5py.Dataset]:
     return parse_header(text.encode() if isinstance(text, str) else bytes(text)), table
 
 
-def _read_heads(table: h5py.Dataset, file_size: int) -> Heads:
+def _read_heads(table: h5py.Dataset, file_size: int) -> tuple[Heads, Places | None]:
+    """All headers, and where the samples of each lie in the file, if they do not lie there compressed."""
     count = int(table.shape[0])
     if count == 0:
         raise InputFault("The file holds no readouts.", "Check that the export from the scanner finished.")
     check_extent("lines", count)
     if not table.compression and table.id.get_storage_size() < count * table.dtype["head"].itemsize:
         raise InputFault(f"The file declares {count:,} readouts but is far too small for them.", AGAIN)
-    check_variable_length(table, tuple(name for name in ("traj", "data") if name in (table.dtype.names or ())))
+    names = [name for name in ("data", "traj") if name in (table.dtype.names or ())]
+    places = check_variable_length(table, tuple(names))
     heads = read_column(table, "head")
     declared = int((heads["number_of_samples"].astype(np.int64) * heads["active_channels"]).sum()) * 8
     if declared > file_size:
@@ -123,22 +132,22 @@ def _read_heads(table: h5py.Dataset, file_size: int) -> Heads:
             f"The readouts declare {declared / 1e6:.1f} MB of samples, but the file has {file_size / 1e6:.1f} MB.",
             "It is incomplete or damaged; copy it from the scanner again.",
         )
-    return heads
+    return heads, places[0] if places and len(places[0]) == count else None
 
 
 def _read_rows(table: h5py.Dataset, rows: npt.NDArray[np.int64], channels: npt.NDArray[np.int64]) -> list[Samples]:
     """Runs of neighbouring rows are read at once; echo trains are stored together, so runs are long."""
     reader = table.fields("data")
-    out: list[Samples] = []
-    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
-    for run in np.split(np.arange(len(rows)), breaks):
-        block = reader[int(rows[run[0]]) : int(rows[run[-1]]) + 1]
-        for position, values in zip(run, block, strict=True):
-            coils = int(channels[position])
-            if values.size % (2 * coils):
-                raise InputFault("A readout is incomplete.", "The file is damaged; copy it from the scanner again.")
-            out.append(np.ascontiguousarray(values, dtype=np.float32).view(np.complex64).reshape(coils, -1))
-    return out
+    values: list[npt.NDArray[np.float32]] = []
+    for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+        values.extend(reader[int(run[0]) : int(run[-1]) + 1])
+    return [_by_coil(value, coils) for value, coils in zip(values, channels.tolist(), strict=True)]
+
+
+def _by_coil(values: npt.NDArray[np.float32], coils: int) -> Samples:
+    if values.size % (2 * coils):
+        raise InputFault("A readout is incomplete.", "The file is damaged; copy it from the scanner again.")
+    return np.ascontiguousarray(values, dtype=np.float32).view(np.complex64).reshape(coils, -1)
 
 
 def _read_noise(table: h5py.Dataset, heads: Heads) -> tuple[Samples, float] | None:
@@ -163,7 +172,9 @@ def _read_noise(table: h5py.Dataset, heads: Heads) -> tuple[Samples, float] | No
     return noise, float(first["sample_time_us"]) if "sample_time_us" in (heads.dtype.names or ()) else 0.0
 
 
-def _acquisition(path: Path, header: IsmrmrdHeader, heads: Heads, noise: tuple[Samples, float] | None) -> KSpace:
+def _acquisition(
+    path: Path, header: IsmrmrdHeader, heads: Heads, places: Places | None, noise: tuple[Samples, float] | None
+) -> KSpace:
     flags = heads["flags"]
     useful = (flags & (NEITHER | NOISE)) == 0
     if not useful.any():
@@ -219,11 +230,13 @@ def _acquisition(path: Path, header: IsmrmrdHeader, heads: Heads, noise: tuple[S
     )
 
     def slices() -> Iterator[KSpaceSlice]:
-        with open_hdf5(path) as file:
+        with open_hdf5(path) as file, path.open("rb", buffering=0) as plain:
             data = _members(file)[1]
 
             def read_rows(wanted_rows: npt.NDArray[np.int64]) -> list[Samples]:
-                return _read_rows(data, wanted_rows, np.full(len(wanted_rows), coils, dtype=np.int64))
+                if places is None:
+                    return _read_rows(data, wanted_rows, np.full(len(wanted_rows), coils, dtype=np.int64))
+                return [_by_coil(values, coils) for values in read_values(plain, places[wanted_rows], "<f4")]
 
             yield from walk_slices(table, numbers, grid, averages, read_rows)
 

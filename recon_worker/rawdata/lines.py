@@ -38,6 +38,8 @@ ReadRows = Callable[[npt.NDArray[np.int64]], list[Samples]]
 """Reads the readouts with these `row` values, in this order: a list of `[coil, sample]` complex64."""
 
 POSITION_TOLERANCE_MM = 0.01
+BLOCK_BYTES = 8 * 2**20
+"""Samples that are read at once: small enough to stay in a processor's cache until they are in their place."""
 
 
 @dataclass(frozen=True)
@@ -176,7 +178,7 @@ def _assemble(index: int, lines: LineTable, grid: Grid, averages: int, read_rows
     separate = lines["calibration"] & ~lines["imaging"]
     calibration = np.zeros(shape, dtype=np.complex64) if separate.any() else None
     calibration_counts = np.zeros(grid.phase_encodes, dtype=np.int32)
-    block = max(1, (32 * 1024**2) // (grid.coils * grid.samples * 8))
+    block = max(1, BLOCK_BYTES // (grid.coils * grid.samples * 8))
     for begin in range(0, len(lines), block):
         some = lines[begin : begin + block]
         for line, samples in zip(some, read_rows(some["row"]), strict=True):
@@ -186,7 +188,7 @@ def _assemble(index: int, lines: LineTable, grid: Grid, averages: int, read_rows
                     f"{grid.coils} coils x {line['samples']}.",
                     "The file is damaged; copy it from the scanner again.",
                 )
-            if not np.isfinite(samples.view(np.float32)).all():
+            if not _all_finite(samples):
                 raise InputFault(
                     f"Slice {index + 1} holds samples that are not numbers.",
                     "The file is damaged; copy it from the scanner again.",
@@ -210,3 +212,10 @@ def _assemble(index: int, lines: LineTable, grid: Grid, averages: int, read_rows
     return KSpaceSlice(
         index=index, data=data, acquired=acquired, echo=echo, reversed_readout=turned, calibration=calibration
     )
+
+
+def _all_finite(samples: Samples) -> bool:
+    parts = samples.view(np.float32).ravel()
+    # A sum of squares is finite only if every part is; it may overflow where none is infinite.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return bool(np.isfinite(np.dot(parts, parts))) or bool(np.isfinite(parts).all())

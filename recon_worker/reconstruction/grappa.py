@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from recon_worker.data import InputFault
@@ -28,7 +29,7 @@ from recon_worker.reconstruction.sense import line_gains, noise_amplification
 KERNEL_LINES = 4
 KERNEL_SAMPLES = 5
 """Extent of the kernel: acquired lines (two on each side of a missing one) and readout samples."""
-REGULARISATION = 0.01
+REGULARISATION = 0.003
 """Tikhonov weight, in units of the Frobenius norm of the normal matrix over its size."""
 EQUATION_WEIGHT = 0.75
 """Power of the mean energy of an equation's samples that divides it. Between 0.5 and 1 the error at reductions of 2
@@ -156,7 +157,6 @@ class _Term:
 def grappa(
     hybrid: torch.Tensor,
     calibration: torch.Tensor,
-    block: slice,
     maps: torch.Tensor,
     covered: Coverage,
     *,
@@ -172,9 +172,8 @@ def grappa(
         `[channel, ky, column]` mean of the acquired lines, whitened, readout already transformed; zero where missing.
     calibration
         The same of the calibration lines: `hybrid` itself, or lines that were acquired apart, of which only the
-        weights are made.
-    block
-        Steps of `calibration` that lie side by side without a gap.
+        weights are made. Every line whose sources it holds is compared with what they give: those of the block, and
+        beside it those that have regular lines at the right distances.
     maps
         `[channel, row, column]` of unit norm over channels, for the combination alone.
     covered
@@ -192,7 +191,7 @@ def grappa(
         If the lines are not every n-th one with a block in the middle, or the block is too short for any kernel.
     """
     lattice = _lattice(covered)
-    fit = _Fit(hybrid, calibration, block, lattice, kernel, regularisation)
+    fit = _Fit(calibration, lattice, kernel, regularisation)
     first, last = covered.run
     filled = hybrid.clone()
     kernels: dict[int, _Kernel] = {}  # of every missing line
@@ -216,7 +215,7 @@ def grappa(
     report = GrappaReport(
         step=lattice.step,
         kernel=(fit.most_lines, kernel[1]),
-        calibration_lines=block.stop - block.start,
+        calibration_lines=fit.block,
         equations=fit.equations,
         regularisation=regularisation,
         misfit=fit.misfit,
@@ -239,30 +238,35 @@ def _lattice(covered: Coverage) -> _Lattice:
     )
 
 
+def _longest_run(held: npt.NDArray[np.bool_]) -> int:
+    """Number of steps of the longest stretch without a gap."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], held, [False]]).astype(np.int8)))
+    return int((edges[1::2] - edges[::2]).max(initial=0))
+
+
 class _Fit:
     """Least squares on the calibration block; normal matrices are made once for each position among the lines."""
 
     def __init__(
         self,
-        hybrid: torch.Tensor,
         calibration: torch.Tensor,
-        block: slice,
         lattice: _Lattice,
         kernel: tuple[int, int],
         regularisation: float,
     ) -> None:
         self._lattice, self._regularisation = lattice, regularisation
         self._samples = kernel[1]
-        self._columns = hybrid.shape[2]
-        self._lines = to_kspace(calibration[:, block], 2)
-        held, step = self._lines.shape[1], lattice.step
+        self._lines = to_kspace(calibration, 2)
+        self._held = held = calibration.abs().amax(dim=(0, 2)).cpu().numpy() > 0
+        step = lattice.step
         # A window holds the kernel's lines and everything between; as many lines as leave two windows at least.
+        self.block = _longest_run(held)
         self.most_lines = kernel[0]
-        while self.most_lines > 2 and held < (self.most_lines - 1) * step + 2:
+        while self.most_lines > 2 and self.block < (self.most_lines - 1) * step + 2:
             self.most_lines -= 2
-        if held < (self.most_lines - 1) * step + 2:
+        if self.block < (self.most_lines - 1) * step + 2:
             raise InputFault(
-                f"{held} calibration lines are too few to fill in every {step}th line by GRAPPA; "
+                f"{self.block} calibration lines are too few to fill in every {step}th line by GRAPPA; "
                 f"{step + 2} are needed at least.",
                 "Choose SENSE for this acquisition, or export it with its calibration lines (reference scan).",
             )
@@ -287,18 +291,21 @@ class _Fit:
 
     def weights(self, sources: tuple[int, ...]) -> torch.Tensor:
         """`[column, target channel, source line, source channel]`."""
-        channels, held, samples = self._lines.shape
+        channels, rows, samples = self._lines.shape
         half = self._samples // 2
-        lowest, highest = min(*sources, 0), max(*sources, 0)
-        targets = range(-lowest, held - highest)
+        targets: list[int] = [
+            line
+            for line in np.flatnonzero(self._held).tolist()
+            if all(0 <= line + distance < rows and self._held[line + distance] for distance in sources)
+        ]
         shifted = [
-            self._lines[:, targets.start + distance : targets.stop + distance, start : samples - 2 * half + start]
+            self._lines[:, [line + distance for line in targets], start : samples - 2 * half + start]
             for distance in sources
             for start in range(self._samples)
         ]
         # Rows: source line, readout sample, channel.
         known = torch.stack(shifted).flatten(2).flatten(0, 1)
-        wanted = self._lines[:, targets.start : targets.stop, half : samples - half].flatten(1)
+        wanted = self._lines[:, targets, half : samples - half].flatten(1)
         # What a kernel of this size cannot express grows with the signal around it. Without weights the few windows at
         # the very centre decide, and the missing lines are not there.
         energy = known.abs().square().mean(dim=0) + wanted.abs().square().mean(dim=0)
@@ -313,7 +320,7 @@ class _Fit:
         solved = torch.cholesky_solve(target, factor).T
         self._keep_misfit(solved, known, wanted, weight)
         taps = solved.reshape(channels, len(sources), self._samples, channels)
-        return _along_columns(taps, self._columns)
+        return _along_columns(taps, samples)
 
     def _keep_misfit(
         self, solved: torch.Tensor, known: torch.Tensor, wanted: torch.Tensor, weight: torch.Tensor

@@ -18,10 +18,11 @@ import torch
 from recon_worker.data import ChainChoice, InputFault, KSpaceHeader, KSpaceSlice
 from recon_worker.data.chain_choice import PartialFourier
 from recon_worker.reconstruction.averaging import Coverage, average_lines, coverage, reach_without_gap
-from recon_worker.reconstruction.coil_compression import Compression, calibration_block, compression
+from recon_worker.reconstruction.coil_compression import Compression, centre_of_readout, compression
 from recon_worker.reconstruction.coils import CALIBRATION_STEPS, coil_maps, combine, mix_channels
 from recon_worker.reconstruction.compressed_sensing import compressed_sensing, noisy_replicas
-from recon_worker.reconstruction.fourier import crop_centre, image_columns, to_image
+from recon_worker.reconstruction.espirit import MOST_STEPS, EspiritMaps, espirit_maps
+from recon_worker.reconstruction.fourier import crop_centre, image_columns, to_image, to_kspace
 from recon_worker.reconstruction.grappa import grappa
 from recon_worker.reconstruction.partial_fourier import complete, line_noise, line_variance, noise_levels
 from recon_worker.reconstruction.replicas import REPLICAS, noise_of_replicas
@@ -47,16 +48,19 @@ class Calibration:
         Which lines, in words.
     hybrid
         `[channel, ky, column]`, whitened.
+    block
+        `[channel, line, wide column]`: the lines that the maps use, whitened, with the readout's oversampling.
     reach
         Lines without a gap on both sides of the centre.
     steps
         Those of them that the maps use.
     samples
-        Readout samples on both sides of the centre that the maps use, of the image's grid.
+        Readout samples on both sides of the centre that the maps use, of the oversampled grid.
     """
 
     source: str
     hybrid: torch.Tensor
+    block: torch.Tensor
     reach: int
     steps: int
     samples: float
@@ -98,12 +102,13 @@ class SliceResult:
     calibration: Calibration
     unfolding: Unfolding | None = None
     compression: Compression | None = None
+    espirit: EspiritMaps | None = None
 
     def without_pixels(self) -> SliceResult:
         """What is told of a slice, which needs no pixels."""
         nothing = torch.empty(0)
         return replace(
-            self, image=nothing, noise_std=0.0, calibration=replace(self.calibration, hybrid=nothing)
+            self, image=nothing, noise_std=0.0, calibration=replace(self.calibration, hybrid=nothing, block=nothing)
         )
 
 
@@ -143,16 +148,11 @@ class SliceChain:
                 "Export the acquisition with its calibration lines (reference scan).",
             )
         hybrid = self._white_columns(lines)
-        calibration = self._calibration(source, hybrid if separate is lines else self._white_columns(separate), reach)
+        calibration = self._calibration(source, lines, separate, hybrid, reach)
         compressed = None
         if self.choice.virtual_coils is not None:
-            compressed, hybrid, calibration = self._compress(hybrid, calibration, self.choice.virtual_coils)
-        maps = coil_maps(
-            calibration.hybrid,
-            ky_centre=header.ky_centre,
-            half_width_steps=calibration.steps,
-            half_width_samples=calibration.samples,
-        )
+            compressed, hybrid, calibration = _compress(hybrid, calibration, self.choice.virtual_coils)
+        maps, espirit = self._maps(calibration)
         if not covered.undersampled:
             result = self._combine(hybrid, maps, covered, calibration)
         elif self.choice.parallel_imaging == "GRAPPA":
@@ -167,27 +167,50 @@ class SliceChain:
             noise_std = crop_centre(noise_std, 0, rows)
         scale = float(np.sqrt(_readout_part(piece)))
         return replace(
-            result, image=crop_centre(image, 0, rows), noise_std=noise_std * scale, compression=compressed
+            result,
+            image=crop_centre(image, 0, rows),
+            noise_std=noise_std * scale,
+            compression=compressed,
+            espirit=espirit,
         )
 
-    def _calibration(self, source: str, hybrid: torch.Tensor, reach: int) -> Calibration:
+    def _calibration(
+        self, source: str, lines: torch.Tensor, separate: torch.Tensor, hybrid: torch.Tensor, reach: int
+    ) -> Calibration:
+        """From the lines `separate` `[coil, ky, kx]`, which may be the image `lines` themselves."""
+        header, centre = self.header, self.header.ky_centre
         steps = min(reach, CALIBRATION_STEPS // 2)
-        samples = steps * self.header.image_field_of_view_mm[0] / self.header.encoded_field_of_view_mm[1]
-        return Calibration(source, hybrid, reach, steps, samples)
-
-    def _compress(
-        self, hybrid: torch.Tensor, calibration: Calibration, virtual_coils: int
-    ) -> tuple[Compression, torch.Tensor, Calibration]:
-        """The virtual coils of this slice, and what they measured."""
-        block = calibration_block(
-            calibration.hybrid, self.header.ky_centre, calibration.steps, calibration.samples
+        samples = steps * header.encoded_field_of_view_mm[0] / header.encoded_field_of_view_mm[1]
+        block = separate[:, max(centre - steps, 0) : centre + steps + 1]
+        return Calibration(
+            source,
+            hybrid if separate is lines else self._white_columns(separate),
+            mix_channels(self.whitening, image_columns(block, block.shape[2])),
+            reach,
+            steps,
+            samples,
         )
-        found = compression(block, virtual_coils)
-        compressed = mix_channels(found.matrix, hybrid)
-        if calibration.hybrid is hybrid:
-            return found, compressed, replace(calibration, hybrid=compressed)
-        apart = mix_channels(found.matrix, calibration.hybrid)
-        return found, compressed, replace(calibration, hybrid=apart)
+
+    def _maps(self, calibration: Calibration) -> tuple[torch.Tensor, EspiritMaps | None]:
+        """`[channel, row, column]`, and how ESPIRiT went if it was chosen."""
+        centre, columns = self.header.ky_centre, self.header.image_matrix[0]
+        maps = coil_maps(
+            calibration.block,
+            ky_centre=centre,
+            half_width_steps=calibration.steps,
+            half_width_samples=calibration.samples,
+            first_line=max(centre - calibration.steps, 0),
+            rows=self.header.encoded_matrix[1],
+            columns=columns,
+        )
+        if self.choice.coil_maps == "calibration block":
+            return maps, None
+        steps = min(calibration.steps, MOST_STEPS)
+        middle = slice(calibration.steps - steps, calibration.steps + steps + 1)
+        samples = calibration.samples * columns / calibration.block.shape[2] * steps / max(calibration.steps, 1)
+        block = to_kspace(crop_centre(calibration.block[:, middle], 2, columns).contiguous(), 2)
+        found = espirit_maps(centre_of_readout(block, samples), maps)
+        return found.maps, found.without_pixels()
 
     def _complete(self, image: torch.Tensor, covered: Coverage) -> torch.Tensor:
         """Partial Fourier, where a side is missing."""
@@ -241,9 +264,8 @@ class SliceChain:
         self, hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, calibration: Calibration
     ) -> SliceResult:
         """GRAPPA, and the matched filter; its noise is that after partial Fourier."""
-        centre, method = self.header.ky_centre, self.choice.partial_fourier
-        block = slice(centre - calibration.reach, centre + calibration.reach + 1)
-        found = grappa(hybrid, calibration.hybrid, block, maps, covered, partial_fourier=method)
+        method = self.choice.partial_fourier
+        found = grappa(hybrid, calibration.hybrid, maps, covered, partial_fourier=method)
         levels = float(found.noise_std.median()), float(found.noise_along_phase.median())
         spectra = _spectra_of_filled_lines(float(found.noise_std.square().mean()), covered, method)
         told = Unfolding("GRAPPA", found.report.as_json(), found.report.remark(covered))
@@ -266,6 +288,18 @@ class SliceChain:
         numbers = {**found.report.as_json(), "noise map": f"{REPLICAS} replicas"}
         told = Unfolding("L1-wavelet", numbers, found.report.remark(covered))
         return SliceResult(found.image, noise.noise_std, levels, noise.line_noise, covered, calibration, told)
+
+
+def _compress(
+    hybrid: torch.Tensor, calibration: Calibration, virtual_coils: int
+) -> tuple[Compression, torch.Tensor, Calibration]:
+    """The virtual coils of this slice, and what they measured."""
+    found = compression(centre_of_readout(to_kspace(calibration.block, 2), calibration.samples), virtual_coils)
+    compressed, block = (mix_channels(found.matrix, each) for each in (hybrid, calibration.block))
+    apart = compressed
+    if calibration.hybrid is not hybrid:
+        apart = mix_channels(found.matrix, calibration.hybrid)
+    return found, compressed, replace(calibration, hybrid=apart, block=block)
 
 
 def _spectra_of_filled_lines(

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from recon_worker.phantom.contrast import Layer
+from recon_worker.phantom.pathology import Haemangioma, MarrowChanges
 from recon_worker.phantom.shapes import (
     Array,
     Coordinates,
     PlaneGrid,
     Texture,
+    Window,
     capsule,
     ellipse,
     ellipsoid,
@@ -35,12 +37,9 @@ def marrow_texture(points: Coordinates, texture: Texture, body_fat: float) -> tu
 
 
 def body_layers(
-    plane: PlaneGrid, spine: Spine, body: Body, texture: Texture, body_fat: float, modic: dict[str, float]
+    plane: PlaneGrid, spine: Spine, body: Body, texture: Texture, body_fat: float, changes: MarrowChanges
 ) -> Iterator[Layer]:
-    """One vertebral body: ligament around it, cortical rim, marrow, endplate changes, basivertebral vein.
-
-    `modic` maps the names of discs to the change of the fat share beside their endplates.
-    """
+    """One vertebral body: ligament around it, cortical rim, marrow with its changes, basivertebral vein."""
     window = plane.window(body.frame.centre_mm, body.reach_mm)
     if window is None:
         return
@@ -55,17 +54,24 @@ def body_layers(
     density, fat = marrow_texture(points, texture, body_fat)
     upper, lower = body.plate_heights(u, v)
     for disc in spine.discs:
-        change = modic.get(disc.name)
+        change = changes.modic.get(disc.name)
         if change is None or body.name not in (disc.above.name, disc.below.name):
             continue
         depth = (upper - w) if disc.below.name == body.name else (lower + w)
         ragged = depth + np.float32(1.6) * texture.at(points, (6.0, 6.0, 6.0), shift=3.1)
         fat = fat + np.float32(change) * (1 - smooth_step(ragged, 6.5, 4.0))
+    if body.name in changes.acute:
+        # Oedema of a fresh fracture: water in place of fat under the upper endplate, and the dark line of broken bone.
+        depth = upper - w + np.float32(2.0) * texture.at(points, (7.0, 7.0, 7.0), shift=23.0)
+        fat = fat - np.float32(0.32) * (1 - smooth_step(depth, 0.62 * body.height, 7.0))
+        line = upper - w - np.float32(5.0) - np.float32(0.9) * texture.at(points, (5.0, 5.0, 5.0), shift=29.0)
+        density = density * (1 - np.float32(0.55) * np.exp(-((line / np.float32(0.9)) ** 2)))
     plates = np.minimum(upper - w, lower + w)
     spongy = np.maximum(distance + np.float32(CORTEX_MM), np.float32(ENDPLATE_MM) - plates)
     yield Layer("marrow", window, occupancy(spongy, edge), density, fat)
     if body.name.startswith("S"):
         return
+    yield from _haemangioma_layers(window, (u, v, w), points, spongy, changes.haemangiomas.get(body.name), texture)
     back = body.back_mm
     # The basivertebral vein: a flat cone from the middle of the posterior wall, splitting towards the front.
     reach = np.clip((np.float32(back) - v) / np.float32(1.05 * back), 0, 1)
@@ -77,6 +83,20 @@ def body_layers(
     soft = max(edge, 1.2)
     yield Layer("fat", window, occupancy(channel - np.float32(0.8), soft) * np.float32(0.35))
     yield Layer("vein", window, occupancy(channel, soft) * (np.float32(0.85) - np.float32(0.35) * reach))
+
+
+def _haemangioma_layers(
+    window: Window, place: Coordinates, points: Coordinates, spongy: Array, lesion: Haemangioma | None, texture: Texture
+) -> Iterator[Layer]:
+    """Fat and slow blood between few, thick, upright trabeculae."""
+    if lesion is None:
+        return
+    surface = ellipsoid(place, lesion.centre_mm, (lesion.radius_mm, lesion.radius_mm, 1.1 * lesion.radius_mm))
+    surface = np.maximum(surface + np.float32(0.5) * texture.at(points, (4.0, 4.0, 4.0), shift=41.0), spongy)
+    struts = smooth_step(texture.at(points, (2.2, 2.2, 25.0), shift=43.0), 0.9, 0.8)
+    yield Layer(
+        "haemangioma", window, occupancy(np.asarray(surface, dtype=np.float32), 1.2), 1 - np.float32(0.4) * struts
+    )
 
 
 _NUCLEUS_SHARE = {1: 1.0, 2: 0.8, 3: 0.42, 4: 0.12, 5: 0.03}

@@ -8,10 +8,22 @@ from dataclasses import dataclass
 import numpy as np
 
 from recon_worker.phantom.contrast import Layer
-from recon_worker.phantom.shapes import PlaneGrid, Texture, Vector, capsule, ellipse, ellipsoid, occupancy, smooth_step
+from recon_worker.phantom.shapes import (
+    Array,
+    PlaneGrid,
+    Texture,
+    Vector,
+    capsule,
+    ellipse,
+    ellipsoid,
+    occupancy,
+    smooth_step,
+)
 from recon_worker.phantom.spine import Spine
 
 N_ROOTS = 22
+STENOSIS_MM = 9.0
+"""Half the length of a stenosis."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +39,8 @@ class Canal:
     root_angle, root_radius, root_exit
         `[root]`: place of each root in the sac's section (radians, share of the radius) and the height at which it
         has moved out of the sac.
+    narrow
+        Stenoses: height z (mm) and the share of the sac's depth that is left there.
     """
 
     z: Vector
@@ -37,10 +51,24 @@ class Canal:
     root_angle: Vector
     root_radius: Vector
     root_exit: Vector
+    narrow: tuple[tuple[float, float], ...] = ()
+
+    def left_at(self, z: Array) -> Array:
+        """Share of the sac's depth that stenoses leave at heights `z`."""
+        left = np.ones_like(z, dtype=np.float32)
+        for height, share in self.narrow:
+            near = np.exp(-(((z - np.float32(height)) / np.float32(STENOSIS_MM)) ** 2))
+            left = left * (1 - np.float32(1 - share) * near)
+        return np.asarray(left, dtype=np.float32)
+
+    def depth_at(self, z_mm: float) -> float:
+        """Front-to-back depth of the sac at height `z_mm`, mm, before discs bulge into it."""
+        left = float(self.left_at(np.full(1, z_mm, dtype=np.float32))[0])
+        return 2 * left * float(np.interp(z_mm, self.z, self.half_depth))
 
 
-def draw_canal(rng: np.random.Generator, spine: Spine) -> Canal:
-    """A random canal for `spine`."""
+def draw_canal(rng: np.random.Generator, spine: Spine, stenoses: dict[str, float] | None = None) -> Canal:
+    """A random canal for `spine`; `stenoses` maps discs to the share of the sac's depth that is left."""
     size = spine.size
     heights = {body.name: float(body.frame.centre_mm[2]) for body in spine.bodies}
     width = float(np.clip(rng.normal(1.0, 0.07), 0.82, 1.15))
@@ -62,6 +90,11 @@ def draw_canal(rng: np.random.Generator, spine: Spine) -> Canal:
         root_angle=rng.uniform(0.06 * np.pi, 0.94 * np.pi, N_ROOTS),
         root_radius=rng.uniform(0.35, 0.92, N_ROOTS),
         root_exit=np.array(exits),
+        narrow=tuple(
+            (float(disc.frame.position(0.0, disc.half_depth, 0.0)[2]), stenoses[disc.name])
+            for disc in spine.discs
+            if stenoses and disc.name in stenoses
+        ),
     )
 
 
@@ -84,11 +117,21 @@ def canal_layers(plane: PlaneGrid, spine: Spine, canal: Canal, texture: Texture)
     gap, half_depth, half_width = (
         np.interp(z, canal.z, values).astype(np.float32) for values in (canal.gap, canal.half_depth, canal.half_width)
     )
+    if canal.narrow:
+        left = canal.left_at(np.asarray(z, dtype=np.float32))
+        whole = ellipse(p, q - (gap + half_depth + np.float32(1.2)), half_width + 2.6, gap + half_depth + 3.4, 2.5)
+        # Thick ligaments and joints take the room from behind and the sides; the fat goes first.
+        yield Layer("ligament", window, occupancy(whole, edge) * np.clip(1.5 * (1 - left), 0, 0.8))
+        half_depth = np.asarray(half_depth * left, dtype=np.float32)
+        half_width = np.asarray(half_width * (np.float32(0.45) + np.float32(0.55) * left), dtype=np.float32)
     middle = gap + half_depth
     # Fat around the sac, most of it behind and, at the lumbosacral junction, in front.
     outer = ellipse(p, q - (middle + np.float32(1.2)), half_width + np.float32(2.6), middle + np.float32(3.4), 2.5)
     grain = 1 + np.float32(0.07) * texture.at(points, (3.0, 3.0, 3.0), shift=5.0)
-    yield Layer("fat", window, occupancy(outer, edge), grain, 0.9)
+    fatty = occupancy(outer, edge)
+    if canal.narrow:
+        fatty = fatty * np.clip(1 - 1.6 * (1 - left), 0, 1)
+    yield Layer("fat", window, fatty, grain, 0.9)
     plexus = np.maximum(outer, q - gap)
     yield Layer("vein", window, occupancy(plexus, edge) * np.float32(0.35))
     section = ellipse(p, q - middle, np.maximum(half_width, 0.2), np.maximum(half_depth, 0.2), 2.0)

@@ -40,6 +40,7 @@ TISSUES: dict[str, Tissue] = {
     "interspinous": Tissue(0.60, 0.45, 900, 40),
     "cortical bone": Tissue(0.04, 0.0, 900, 5),
     "marrow": Tissue(0.86, 0.42, 1050, 72),
+    "haemangioma": Tissue(0.97, 0.55, 900, 170),
     "vein": Tissue(0.92, 0.05, 1600, 130),
     "nucleus": Tissue(0.92, 0.0, 1300, 120),
     "degenerate nucleus": Tissue(0.72, 0.0, 1000, 48),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -31,6 +32,10 @@ class Fields:
         `[10]` coefficients of a polynomial of degree 2 in position (rad over 100 mm).
     fine_phase
         Amplitude of the phase's fine structure, rad.
+    edge_failure
+        Fat signal left under the skin of the back, in patches, where suppression fails.
+    transmit_terms
+        `[4]` how the excitation varies along x, y, z and with their square (share over 100 mm).
     """
 
     centre_mm: Vector
@@ -40,6 +45,8 @@ class Fields:
     fat_residual: float
     phase_terms: Vector
     fine_phase: float
+    edge_failure: float
+    transmit_terms: Vector
 
     def excitation(self, subject: Subject, scan: Scan, points: Coordinates) -> Array:
         """Share of the signal that is excited and not saturated, `[row, column]`."""
@@ -50,17 +57,30 @@ class Fields:
         along, centre = (z, self.centre_mm[2]) if scan.sagittal else (x, self.centre_mm[0])
         reach = scan.field_of_view_mm * (0.56 if scan.sagittal else 0.94)
         far = np.abs(along - np.float32(centre))
-        return np.asarray(kept * (1 - smooth_step(far, reach, scan.field_of_view_mm * 0.08)), dtype=np.float32)
+        shape = kept * (1 - smooth_step(far, reach, scan.field_of_view_mm * 0.08))
+        return np.asarray(shape * self.transmit(points), dtype=np.float32)
+
+    def transmit(self, points: Coordinates) -> Array:
+        """Excitation by the transmit field B1, 1 in the middle: a few percent up and down over the body."""
+        place = [(p - np.float32(c)) / np.float32(100.0) for p, c in zip(points, self.centre_mm, strict=True)]
+        linear = sum(np.float32(t) * p for t, p in zip(self.transmit_terms, place, strict=False))
+        square = np.float32(self.transmit_terms[3]) * sum(p * p for p in place)
+        return np.asarray(np.clip(1 + linear + square, 0.7, 1.3), dtype=np.float32)
 
     def fat_left(self, scan: Scan, subject: Subject, points: Coordinates) -> Array | float:
-        """Share of the fat signal that is left; suppression fails towards the ends and the skin of the back."""
+        """Share of the fat signal that is left: more at the ends, beside gas and in patches under the back's skin."""
         if not scan.fat_suppressed:
             return 1.0
-        _, y, z = points
+        y, z = points[1:]
         far = np.abs(z - np.float32(self.centre_mm[2]) - np.float32(4.0))
         ends = smooth_step(far + np.float32(0.18) * (y - np.float32(self.centre_mm[1])), 148.0, 60.0)
-        skin = np.exp(-np.maximum(np.float32(subject.torso.back_y) - y, 0) / np.float32(7.0))
-        left = np.float32(self.fat_residual) + np.float32(0.22) * ends + np.float32(0.07) * skin
+        skin = np.exp(-np.maximum(np.float32(subject.torso.back_y) - y, 0) / np.float32(9.0))
+        patches = smooth_step(subject.texture.at(points, (60.0, 40.0, 45.0), shift=53.0), -0.2, 2.5)
+        left = np.float32(self.fat_residual) + np.float32(0.22) * ends + np.float32(0.05) * skin
+        left = left + np.float32(self.edge_failure) * patches * skin
+        for loop, squared in _beside_gas(subject, points):
+            radius = np.float32(loop[3:6].mean())
+            left = left + np.float32(0.35) * np.exp(-squared / (np.float32(1.7) * radius) ** 2)
         return np.asarray(np.minimum(left, 0.9), dtype=np.float32)
 
     def phase(self, subject: Subject, points: Coordinates) -> npt.NDArray[np.complex64]:
@@ -73,12 +93,18 @@ class Fields:
         texture = subject.texture
         angle += np.float32(0.5 * self.fine_phase) * texture.at(points, (22.0, 22.0, 22.0), shift=31.0)
         angle += np.float32(self.fine_phase) * texture.at(points, (6.0, 6.0, 6.0), shift=37.0)
-        gas = subject.torso.bowel[subject.torso.bowel[:, 6] == 0]
-        for loop in gas[np.abs(gas[:, 0]) < 45]:
-            squared = sum((p - np.float32(c)) ** 2 for p, c in zip(points, loop[:3], strict=True))
+        for loop, squared in _beside_gas(subject, points):
             radius = np.float32(loop[3:6].mean())
             angle += np.float32(0.7) * np.exp(-squared / (np.float32(2.2) * radius) ** 2)
         return np.asarray(np.exp(1j * angle), dtype=np.complex64)
+
+
+def _beside_gas(subject: Subject, points: Coordinates) -> Iterator[tuple[Vector, Array]]:
+    """Loops of bowel with gas near the midline and the squared distance of `points` from each."""
+    gas = subject.torso.bowel[subject.torso.bowel[:, 6] == 0]
+    for loop in gas[np.abs(gas[:, 0]) < 45]:
+        squared = sum((p - np.float32(c)) ** 2 for p, c in zip(points, loop[:3], strict=True))
+        yield loop, np.asarray(squared, dtype=np.float32)
 
 
 def draw_fields(rng: np.random.Generator, subject: Subject, scan: Scan, centre_mm: Vector) -> Fields:
@@ -92,4 +118,6 @@ def draw_fields(rng: np.random.Generator, subject: Subject, scan: Scan, centre_m
         fat_residual=float(rng.uniform(0.04, 0.08)),
         phase_terms=terms,
         fine_phase=float(rng.uniform(0.08, 0.16)),
+        edge_failure=float(rng.uniform(0.1, 0.45)),
+        transmit_terms=rng.normal(0, 1, 4) * np.array([0.03, 0.03, 0.015, 0.02]),
     )

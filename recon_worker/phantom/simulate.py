@@ -19,7 +19,7 @@ import numpy as np
 
 from recon_worker.data import InputFault
 from recon_worker.phantom.acquisition import Acquisition
-from recon_worker.phantom.anatomy import Subject, draw_subject
+from recon_worker.phantom.anatomy import Subject, draw_subject, pathologies
 from recon_worker.phantom.coils import draw_noise
 from recon_worker.phantom.ismrmrd_file import AcquisitionFile
 from recon_worker.phantom.protocol import ACQUISITIONS, PROTOCOLS, SEQUENCES, SIZES, scan_of
@@ -134,6 +134,7 @@ def _person(code: str, protocol: str, subject: Subject) -> dict[str, Any]:
             }
             for disc in subject.spine.measured_discs()
         ],
+        "pathologies": [pathology.as_json() for pathology in pathologies(subject)],
     }
 
 
@@ -258,4 +259,5 @@ def _save_truth(path: Path, scanner: Scanner, truths: list[SliceTruth]) -> None:
         affine=scanner.affine,
         spacing_mm=np.array([scanner.scan.spacing_mm, rows_mm, columns_mm]),
         noise_std=np.float32(scanner.sigma),
+        pathologies=np.array(json.dumps([each.as_json() for each in pathologies(scanner.subject)])),
     )

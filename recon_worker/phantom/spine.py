@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recon_worker.phantom.pathology import SchmorlNode
 from recon_worker.phantom.shapes import Array, Coordinates, Frame, Numbers, Vector, ellipse, rounded_intersection
 
 CORNER_MM = 2.2
@@ -41,6 +42,8 @@ class Body:
         Share by which the lower end is smaller than the upper (sacrum).
     spurs
         Length of osteophytes at the rim, mm.
+    nodes
+        Schmorl nodes in the endplates.
     """
 
     name: str
@@ -54,6 +57,7 @@ class Body:
     waist: float
     taper: float
     spurs: float
+    nodes: tuple[SchmorlNode, ...] = ()
 
     @property
     def reach_mm(self) -> float:
@@ -81,10 +85,16 @@ class Body:
         hollow = np.maximum(1 - radius / np.float32(0.9), 0)
         hollow = hollow * (2 - hollow)
         half = np.float32(self.height / 2)
-        return (
-            np.asarray(half - tilt - np.float32(self.concavity[0]) * hollow, dtype=np.float32),
-            np.asarray(half - tilt - np.float32(self.concavity[1]) * hollow, dtype=np.float32),
-        )
+        upper = half - tilt - np.float32(self.concavity[0]) * hollow
+        lower = half - tilt - np.float32(self.concavity[1]) * hollow
+        for node in self.nodes:
+            away = (u - np.float32(node.u_mm)) ** 2 + (v - np.float32(node.v_mm)) ** 2
+            dent = np.float32(node.depth_mm) * np.exp(-((away / np.float32(node.radius_mm**2)) ** 2))
+            if node.upper:
+                upper = upper - dent
+            else:
+                lower = lower - dent
+        return np.asarray(upper, dtype=np.float32), np.asarray(lower, dtype=np.float32)
 
     def distance(self, points: Coordinates) -> Array:
         """Distance to the surface at LPS `points`, mm, negative inside."""

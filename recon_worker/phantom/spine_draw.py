@@ -9,6 +9,7 @@ import numpy as np
 from scipy.interpolate import CubicSpline, PchipInterpolator
 from scipy.ndimage import gaussian_filter1d
 
+from recon_worker.phantom.pathology import NO_FINDINGS, Findings
 from recon_worker.phantom.shapes import Frame, Vector
 from recon_worker.phantom.spine import Body, Curve, Disc, Spine
 
@@ -46,6 +47,16 @@ _DISC = {
     "T8": (4.0, 0.0),
 }
 _GRADE_HEIGHT = {1: 1.04, 2: 1.0, 3: 0.92, 4: 0.74, 5: 0.5}
+
+
+_RUDIMENTARY = 0.4
+"""Height of the last disc of a sacralised L5 as a share of what it would be."""
+
+
+def _disc_name(above: str) -> str:
+    """The lumbar or thoracic disc below the body `above`."""
+    below = {"L5": "S1"}.get(above) or _PRESACRAL[_PRESACRAL.index(above) - 1]
+    return f"{above}-{below}"
 
 
 def _frame(centre: Vector, tilt: float, lean: float) -> Frame:
@@ -87,8 +98,11 @@ def _grades(rng: np.random.Generator) -> dict[str, int]:
     return grades
 
 
-def draw_spine(rng: np.random.Generator) -> Spine:
-    """A random adult spine from T8 to S5 with the middle of L3 at the origin (LPS, mm)."""
+def draw_spine(rng: np.random.Generator, findings: Findings = NO_FINDINGS) -> Spine:
+    """A random adult spine from T8 to S5 with the middle of L3 at the origin (LPS, mm).
+
+    `findings` change the sizes and places of what they are in, and nothing else of the same draw.
+    """
     size = float(np.clip(rng.normal(0.985, 0.065), 0.85, 1.1))
     slope = float(np.radians(np.clip(rng.normal(38, 4.0), 30, 46)))
     # The lordosis goes with the sacral slope, so that the thoracolumbar junction leans back by 3-14 degrees.
@@ -106,21 +120,32 @@ def draw_spine(rng: np.random.Generator) -> Spine:
     for name in _PRESACRAL:
         grade = grades[name]
         height = _DISC[name][0] * size * disc_height * _GRADE_HEIGHT[grade] * float(rng.normal(1, 0.06))
+        if name == "L5" and findings.sacralised:
+            height *= _RUDIMENTARY
         # A narrow disc cannot open as far behind as the wedge of a healthy one would ask.
         wedge = np.radians(_DISC[name][1]) * lordosis * min(1.0, height / (_DISC[name][0] * size)) * rng.normal(1, 0.12)
         middle = tilt - wedge / 2
         gaps.append({"name": name, "centre": place.copy(), "tilt": middle, "height": height, "grade": grade})
         step = np.array([0.0, -np.sin(middle), np.cos(middle)])
-        gaps[-1]["centre"] = place + step * height / 2
-        place = place + step * height
+        forward = -findings.slips.get(_disc_name(name), 0.0) * np.array([0.0, np.cos(middle), np.sin(middle)])
+        gaps[-1]["centre"] = place + (step * height + forward) / 2
+        place = place + step * height + forward
         tilt = tilt - wedge
         body_wedge = np.radians(_BODY[name][3]) * lordosis
         tilt_body = tilt - body_wedge / 2
         body_height = _BODY[name][2] * size
+        if name in findings.fractures:
+            lost = findings.fractures[name].height_loss * body_height
+            body_wedge -= np.arctan(lost / (1.9 * _BODY[name][1] * size))
+            tilt_body = tilt - body_wedge / 2
+            body_height -= lost / 2
         axis = np.array([0.0, -np.sin(tilt_body), np.cos(tilt_body)])
         wear = max(0.0, (grade - 2) / 3)
         body = _body(name, _frame(place + axis * body_height / 2, tilt_body, 0.0), size, rng, wear)
-        bodies.append(replace(body, wedge=float(body_wedge)))
+        body = replace(body, wedge=float(body_wedge), height=float(body_height), nodes=findings.nodes.get(name, ()))
+        if name in findings.fractures:
+            body = replace(body, concavity=(body.concavity[0] + 1.2, body.concavity[1]))
+        bodies.append(body)
         place = place + axis * body_height
         tilt = tilt - body_wedge
     # From the promontory down.
@@ -174,7 +199,13 @@ def draw_spine(rng: np.random.Generator) -> Spine:
             (b for b in bodies if b.frame.centre_mm[2] > frame.centre_mm[2]), key=lambda b: b.frame.centre_mm[2]
         )
         below = named[order[order.index(above.name) + 1]]
-        discs.append(_disc(above, below, frame, gap_data["height"], gap_data["grade"], rng))
+        disc = _disc(above, below, frame, gap_data["height"], gap_data["grade"], rng)
+        if disc.name == "L5-S1" and findings.sacralised:
+            disc = replace(disc, bulge=-3.0, protrusion=0.0)
+        elif disc.name in findings.herniations:
+            side = disc.protrusion_side or 3.5
+            disc = replace(disc, protrusion=findings.herniations[disc.name], protrusion_side=side)
+        discs.append(disc)
     discs.sort(key=lambda disc: -disc.frame.centre_mm[2])
     return Spine(bodies=tuple(bodies), discs=tuple(discs), curve=_curve(bodies, discs, size), size=size)
 

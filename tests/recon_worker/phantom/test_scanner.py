@@ -127,11 +127,13 @@ def places(subject):
     x = float(spine.curve.at("x", z))
     # Behind everything else in the dural sac there are roots; its front holds fluid alone.
     sac = float(spine.curve.at("canal", z)) + 3.2
+    ill = {*subject.findings.haemangiomas, *subject.findings.fractures, *subject.findings.nodes}
+    healthy = next(spine.body(name) for name in ("L3", "L2", "L1", "L4") if name not in ill)
     disc = min(spine.measured_discs(), key=lambda d: d.grade)
     fat_y = float(spine.curve.at("tip", z)) + 6.5
     return {
         "csf": (x, sac, z - 8),
-        "marrow": l3.frame.position(8.0, -6.0, 3.0),
+        "marrow": healthy.frame.position(8.0, -6.0, 3.0),
         "fat": (x + 4.0, fat_y, z),
         "nucleus": disc.frame.position(0.0, 0.0, 2.0),
         "muscle": (x + 38.0, float(spine.curve.at("y", z)) + 28.0, z),

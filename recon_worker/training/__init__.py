@@ -1,0 +1,1 @@
+"""Training of the networks and the evaluation of what came out."""

@@ -1,0 +1,138 @@
+"""Measures, on replicas, how predicted noise and real noise go together: the denoiser's calibration tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from recon_worker.denoising.calibration import Calibration, Features, features
+from recon_worker.denoising.network import NoiseNetwork
+from recon_worker.denoising.passes import predict, to_snr
+from recon_worker.training.images import CleanImage
+from recon_worker.training.replicas import Scene, smooth_random_phase
+
+POWER = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15)
+STEEPNESS = (0.0, 0.2, 0.4, 0.7, 1.0, 1.4, 1.8, 2.3, 2.8, 3.4, 4.0, 5.0)
+DRAWS = 6
+SCENES = 160
+WINDOW = 192
+NOISE_RANGE = (0.01, 0.15)
+PARTIAL_FOURIER = 0.35
+FEWEST = 400.0
+"""Weight below which a table's cell is taken from its neighbours instead."""
+
+
+def calibrate(
+    network: NoiseNetwork,
+    images: list[CleanImage],
+    *,
+    suppression: float,
+    report: Callable[[str, float], None],
+    scenes: int = SCENES,
+    seed: int = 3,
+) -> Calibration:
+    """Tables of regression and variance from `scenes` random scenes of `images` (none of them trained on)."""
+    rng = np.random.default_rng(seed)
+    shape = (2, len(POWER), len(STEEPNESS))
+    sums = np.zeros((3, *shape))
+    grids = torch.tensor(POWER), torch.tensor(STEEPNESS)
+    for number in range(scenes):
+        report("calibrating", number / scenes)
+        scene = random_scene(images[number % len(images)], rng)
+        for noise, predicted, found in _draws(network, scene, suppression, rng):
+            _add(sums, noise, predicted, found, grids)
+    weight = sums[0]
+    smooth = [_filled(total, weight) for total in sums[1:]]
+    regression = np.clip(smooth[0], 0.0, 1.2)
+    variance = np.maximum(smooth[1], regression**2 + 1e-4)
+    return Calibration(
+        grids[0],
+        grids[1],
+        torch.tensor(regression, dtype=torch.float32),
+        torch.tensor(variance, dtype=torch.float32),
+        suppression,
+    )
+
+
+def random_scene(image: CleanImage, rng: np.random.Generator) -> Scene:
+    """A window of `image` at a random noise level, partial Fourier in a third."""
+    native = image.native()
+    top = int(rng.integers(0, max(native.shape[0] - WINDOW, 0) + 1))
+    left = int(rng.integers(0, max(native.shape[1] - WINDOW, 0) + 1))
+    window = native[top : top + WINDOW, left : left + WINDOW]
+    sigma = float(np.exp(rng.uniform(*np.log(NOISE_RANGE))))
+    part = float(rng.uniform(0.54, 0.8)) if rng.random() < PARTIAL_FOURIER else 1.0
+    return Scene(np.ascontiguousarray(window), smooth_random_phase(window.shape, rng), sigma, part)
+
+
+def _draws(
+    network: NoiseNetwork, scene: Scene, suppression: float, rng: np.random.Generator
+) -> list[tuple[torch.Tensor, torch.Tensor, Features]]:
+    """Of each draw: noise and prediction without their means `[component, row, column]`, and the features."""
+    spread = torch.tensor(scene.line_noise.spread)[:, None, None]
+    drawn = []
+    with torch.inference_mode():
+        for _ in range(DRAWS):
+            image = torch.from_numpy(scene.draw(rng))
+            units = to_snr(image, torch.full(image.shape, scene.noise_std))
+            noise, _ = predict(network, units.image[None], colour=scene.line_noise.conditions, suppression=suppression)
+            # The clean image turned back by the noisy image's phase: what is left is the noise that the network saw.
+            clean = torch.from_numpy(scene.noiseless) / units.turn
+            true = units.image - torch.stack([clean.real, clean.imag])
+            found = features(noise[0], units.image, scene.line_noise.spread)
+            drawn.append((true / spread, noise[0] / spread, found))
+    mean_true = torch.stack([each[0] for each in drawn]).mean(0)
+    mean_noise = torch.stack([each[1] for each in drawn]).mean(0)
+    return [(true - mean_true, noise - mean_noise, found) for true, noise, found in drawn]
+
+
+def _add(
+    sums: np.ndarray, true: torch.Tensor, predicted: torch.Tensor, found: Features, grids: tuple[torch.Tensor, ...]
+) -> None:
+    """Add weights, products and squares of one draw to `sums` `[3, component, power, steepness]`."""
+    unbiased = DRAWS / (DRAWS - 1)
+    values = torch.ones_like(true), true * predicted * unbiased, predicted**2 * unbiased
+    # Noise and prediction share the draw, so the noise's own sample variance is what 1 stands for.
+    low_p, part_p = _position(found.power, grids[0])
+    low_s, part_s = _position(found.steepness, grids[1])
+    steps = len(grids[1])
+    for component in range(2):
+        for up in (0, 1):
+            for steeper in (0, 1):
+                p, s = part_p[component], part_s[component]
+                weight = (p if up else 1 - p) * (s if steeper else 1 - s)
+                cell = ((low_p[component] + up) * steps + low_s[component] + steeper).reshape(-1)
+                for index, value in enumerate(values):
+                    total = torch.bincount(
+                        cell, (weight * value[component]).reshape(-1).double(), minlength=len(grids[0]) * steps
+                    )
+                    sums[index, component] += total.numpy().reshape(len(grids[0]), steps)
+
+
+def _position(values: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    low = (torch.searchsorted(grid, values.contiguous(), right=True) - 1).clamp(0, len(grid) - 2)
+    return low, ((values - grid[low]) / (grid[low + 1] - grid[low])).clamp(0, 1)
+
+
+def _filled(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Means `total / weight`, cells of little weight drawn from their neighbours."""
+    total, weight = total.copy(), weight.copy()
+    result = np.zeros_like(total)
+    for component in range(len(total)):
+        mean, held = total[component], weight[component]
+        near_total, near_weight = mean.copy(), held.copy()
+        while (near_weight < FEWEST).any():
+            padded_total, padded_weight = np.pad(near_total, 1), np.pad(near_weight, 1)
+            height, width = held.shape
+            shifts = [(0, 1), (2, 1), (1, 0), (1, 2)]
+            more_total = np.sum([padded_total[y : y + height, x : x + width] for y, x in shifts], axis=0)
+            more_weight = np.sum([padded_weight[y : y + height, x : x + width] for y, x in shifts], axis=0)
+            few = near_weight < FEWEST
+            if not more_weight[few].any():
+                break
+            near_total = np.where(few, near_total + more_total, near_total)
+            near_weight = np.where(few, near_weight + more_weight, near_weight)
+        result[component] = near_total / np.maximum(near_weight, 1e-9)
+    return result

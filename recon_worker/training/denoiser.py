@@ -1,0 +1,259 @@
+"""Trains the denoiser: batches of degraded patches, a schedule fitted to the minutes given, checkpoints, resume.
+
+Two patches of a batch come with two noise draws each: for them the loss also weighs how much the result changes with
+the noise ("suppression", told to the network), so that more can be removed where more than the most probable image
+asks for is wanted.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from recon_worker.denoising.network import Architecture, NoiseNetwork
+from recon_worker.training.degradation import Sample, draw_samples
+from recon_worker.training.images import CleanImage
+
+SINGLES = 4
+PAIRS = 2
+PEAK_RATE = 1.5e-3
+WARM_UP = 0.06
+DECAY = 1e-3
+CLIP = 0.5
+EPSILON = 0.3
+"""Of the Charbonnier loss, in units of the noise."""
+CORRECTION_WEIGHT = 0.5
+EDGE_WEIGHT = 0.3
+VARIANCE_WEIGHT = 2.0
+AVERAGED_STEPS = 300
+CHECKPOINT_SECONDS = 120.0
+SHARES = {"t1": 0.2, "t2": 0.2, "t2_SPACE": 0.13, "vb2": 0.1, "brain": 0.03, "simulated": 0.24, "shapes": 0.1}
+
+Report = Callable[[str], None]
+
+
+@dataclass
+class Progress:
+    """Where a training stands; goes into the checkpoint."""
+
+    step: int = 0
+    seconds: float = 0.0
+    losses: list[tuple[int, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`[sample, 2, row, column]` each, and `[sample, condition]`; the last `2 x pairs` come two by two."""
+
+    image: torch.Tensor
+    band_limited: torch.Tensor
+    target: torch.Tensor
+    conditions: torch.Tensor
+
+
+class Trainer:
+    """One training on a pool of clean images.
+
+    Parameters
+    ----------
+    folder
+        Where checkpoints, the log and the loss curve go.
+    minutes
+        Time of the whole schedule, resumed parts included.
+    """
+
+    def __init__(
+        self,
+        images: list[CleanImage],
+        folder: Path,
+        *,
+        minutes: float,
+        device: str = "cpu",
+        seed: int = 0,
+        architecture: Architecture | None = None,
+        singles: int = SINGLES,
+        pairs: int = PAIRS,
+        peak_rate: float = PEAK_RATE,
+    ) -> None:
+        torch.manual_seed(seed)
+        self.device = torch.device(device)
+        self.folder = folder
+        self.minutes = minutes
+        self.peak_rate = peak_rate
+        self.seed = seed
+        self.singles, self.pairs = singles, pairs
+        self.network = NoiseNetwork(architecture).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = NoiseNetwork(architecture).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged.load_state_dict(self.network.state_dict())
+        self.optimiser = torch.optim.AdamW(
+            self.network.parameters(), lr=peak_rate, betas=(0.9, 0.99), weight_decay=DECAY
+        )
+        self.progress = Progress()
+        self.images = images
+        self.by_kind: dict[str, list[CleanImage]] = {}
+        for image in images:
+            self.by_kind.setdefault(image.kind, []).append(image)
+        shares = np.array([SHARES.get(kind, 0.05) for kind in self.by_kind])
+        self.shares = shares / shares.sum()
+
+    def batch(self, rng: np.random.Generator) -> Batch:
+        """A random batch."""
+        kinds = list(self.by_kind)
+        samples: list[Sample] = []
+        suppression: list[float] = []
+        for number in range(self.singles + self.pairs):
+            kind = kinds[int(rng.choice(len(kinds), p=self.shares))]
+            image = self.by_kind[kind][int(rng.integers(len(self.by_kind[kind])))]
+            draws = 1 if number < self.singles else 2
+            samples += draw_samples(rng, image, draws)
+            suppression += [0.0 if draws == 1 else float(rng.uniform(0.05, 1))] * draws
+        conditions = [[1.0, *sample.colour, asked] for sample, asked in zip(samples, suppression, strict=True)]
+        return Batch(
+            self._stacked([sample.image for sample in samples]),
+            self._stacked([sample.band_limited for sample in samples]),
+            self._stacked([sample.target for sample in samples]),
+            torch.tensor(conditions, dtype=torch.float32, device=self.device),
+        )
+
+    def _stacked(self, parts: list[torch.Tensor]) -> torch.Tensor:
+        return torch.stack(parts).to(self.device).contiguous(memory_format=torch.channels_last)
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Charbonnier loss of noise, sharpened image and its edges; of the pairs also of their difference."""
+        with torch.autocast(self.device.type, torch.bfloat16):
+            noise, correction = self.network(batch.image, batch.conditions)
+        denoised = batch.image - noise
+        error = denoised - batch.band_limited
+        total = denoised + correction - batch.target
+        loss = charbonnier(error) + CORRECTION_WEIGHT * (charbonnier(total) + EDGE_WEIGHT * _edges(total))
+        if self.pairs:
+            first = denoised[self.singles :: 2]
+            second = denoised[self.singles + 1 :: 2]
+            weight = VARIANCE_WEIGHT * batch.conditions[self.singles :: 2, 3]
+            difference = _per_sample((first - second) / math.sqrt(2))
+            loss = loss + (weight * difference).mean() * (2 * self.pairs / len(batch.image))
+        return loss
+
+    def rate(self, part: float) -> float:
+        """Learning rate at fraction `part` of the time: linear warm-up, then a cosine to a hundredth."""
+        if part < WARM_UP:
+            return self.peak_rate * (0.04 + 0.96 * part / WARM_UP)
+        done = min(1.0, (part - WARM_UP) / (1 - WARM_UP))
+        return self.peak_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
+
+    def run(self, report: Report, *, resume: bool = False) -> Progress:
+        """Train to the end of the schedule; resumes from the folder's checkpoint if asked and there is one."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if resume and self.checkpoint.exists():
+            self.load(self.checkpoint)
+            report(f"resumed at step {self.progress.step}, {self.progress.seconds / 60:.1f} min")
+        state = self.progress
+        whole = self.minutes * 60
+        last = time.monotonic()
+        saved = reported = last
+        recent: list[float] = []
+        while state.seconds < whole:
+            rng = np.random.default_rng([self.seed, state.step])
+            rate = self.rate(state.seconds / whole)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            loss = self.loss(self.batch(rng))
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(self.network.parameters(), CLIP)
+            self.optimiser.step()
+            state.step += 1
+            self._average()
+            recent.append(float(loss.detach()))
+            now = time.monotonic()
+            state.seconds += now - last
+            last = now
+            if now - reported > 20 or state.seconds >= whole:
+                mean = float(np.mean(recent))
+                state.losses.append((state.step, mean))
+                done = f"{state.seconds / 60:6.1f} of {self.minutes:g} min"
+                report(f"{done}  step {state.step}  loss {mean:.4f}  rate {rate:.2e}")
+                recent, reported = [], now
+            if now - saved > CHECKPOINT_SECONDS:
+                self.save()
+                saved = now
+        self.save()
+        return state
+
+    def check(self, images: list[CleanImage], *, draws: int = 12) -> str:
+        """A line with the mean squared error left, in dB, on patches of `images` drawn with a fixed seed."""
+        rng = np.random.default_rng(1)
+        before, after = [], []
+        with torch.no_grad():
+            for number in range(draws):
+                sample = draw_samples(rng, images[number % len(images)], 1)[0]
+                image = sample.image[None].to(self.device)
+                conditions = torch.tensor([[1.0, *sample.colour, 0.0]], device=self.device)
+                noise, _ = self.averaged(image, conditions)
+                clean = sample.band_limited[None].to(self.device)
+                before.append(float(((image - clean) ** 2).mean()))
+                after.append(float(((image - noise - clean) ** 2).mean()))
+        gain = 10 * math.log10(np.mean(before) / np.mean(after))
+        return f"noise removed from {draws} unseen patches: {gain:.2f} dB"
+
+    def _average(self) -> None:
+        part = max(1.0 / AVERAGED_STEPS, 1.0 / (1 + self.progress.step))
+        with torch.no_grad():
+            for mean, value in zip(self.averaged.parameters(), self.network.parameters(), strict=True):
+                mean.lerp_(value, part)
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint's path."""
+        return self.folder / "checkpoint.pt"
+
+    def save(self) -> None:
+        """Write the checkpoint (whole or not at all) and the loss curve's numbers."""
+        content: dict[str, Any] = {
+            "architecture": self.network.architecture.as_json(),
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "step": self.progress.step,
+            "seconds": self.progress.seconds,
+            "losses": self.progress.losses,
+            "minutes": self.minutes,
+        }
+        part = self.checkpoint.with_suffix(".part")
+        torch.save(content, part)
+        part.replace(self.checkpoint)
+        (self.folder / "losses.json").write_text(json.dumps(self.progress.losses))
+
+    def load(self, path: Path, *, weights_only: bool = False) -> None:
+        """Continue from a checkpoint; `weights_only`: take its averaged weights as a start, nothing else."""
+        content = torch.load(path, map_location=self.device, weights_only=True)
+        if weights_only:
+            self.network.load_state_dict(content["averaged"])
+            self.averaged.load_state_dict(content["averaged"])
+            return
+        self.network.load_state_dict(content["network"])
+        self.averaged.load_state_dict(content["averaged"])
+        self.optimiser.load_state_dict(content["optimiser"])
+        self.progress = Progress(content["step"], content["seconds"], [tuple(entry) for entry in content["losses"]])
+
+
+def charbonnier(error: torch.Tensor) -> torch.Tensor:
+    """Mean of sqrt(e^2 + EPSILON^2) - EPSILON."""
+    return _per_sample(error).mean()
+
+
+def _per_sample(error: torch.Tensor) -> torch.Tensor:
+    return (torch.sqrt(error * error + EPSILON**2) - EPSILON).mean(dim=(1, 2, 3))
+
+
+def _edges(error: torch.Tensor) -> torch.Tensor:
+    return charbonnier(error[..., 1:, :] - error[..., :-1, :]) + charbonnier(error[..., 1:] - error[..., :-1])

@@ -213,8 +213,10 @@ def design(study: Study) -> dict[str, Any]:
     by_protocol: dict[str, list[Subject]] = {}
     for subject in subjects:
         by_protocol.setdefault(subject.protocol.name if subject.protocol else "no protocol", []).append(subject)
+    arms = list(study.arms.select_related("acquisition"))
     return {
-        "arms": list(study.arms.select_related("acquisition")),
+        "arms": arms,
+        "has_chains": any(arm.chain_words for arm in arms),
         "sequences": list(study.sequences.all()),
         "criteria": [
             {"row": one, "anchors": anchors_in_order(one), "margin": one.margin.replace("-", "−")} for one in criteria

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ import pydicom
 import pytest
 
 from recon_worker.__main__ import main
+from recon_worker.denoising import weights
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
 from tests.recon_worker.queue_server import wait_for
@@ -30,6 +32,13 @@ PROTOCOL = Protocol(n_slices=3)
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_scan(tmp_path_factory.mktemp("raw") / "scan.h5", simulate(PROTOCOL, noise_level=0.02))
+
+
+@pytest.fixture(scope="module")
+def coiled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With coils enough to unfold."""
+    protocol = Protocol(rows=48, n_coils=8, n_slices=2)
+    return write_scan(tmp_path_factory.mktemp("coiled") / "scan.h5", simulate(protocol, noise_level=0.01))
 
 
 @pytest.fixture(scope="module")
@@ -191,10 +200,78 @@ def test_a_series_that_is_there_is_never_overwritten(raw, tmp_path, run):
     assert_refused(run("reconstruct", raw, tmp_path / "file"), "is a file")
 
 
-def test_noise_reduction_is_refused_in_words(raw, tmp_path, run):
-    assert_refused(
-        run("reconstruct", raw, tmp_path / "out", "--noise-reduction", "0.25", "0.5"), "no denoising network"
-    )
+def test_noise_reduction_without_its_network_is_refused_in_words(raw, tmp_path, run, monkeypatch):
+    (tmp_path / "empty").mkdir()
+    monkeypatch.setattr(weights, "load_weights", partial(weights.load_weights, tmp_path / "empty"))
+    said = run("reconstruct", raw, tmp_path / "out", "--noise-reduction", "0.25", "0.5")
+    assert_refused(said, "Install the application again")
+    assert not (tmp_path / "out").exists()
+
+
+def pixels(folder: Path) -> np.ndarray:
+    return np.stack([pydicom.dcmread(path).pixel_array for path in sorted(folder.iterdir())])
+
+
+def test_chains_from_a_file_and_from_text_with_one_look(coiled, tmp_path, run):
+    (tmp_path / "sense.yaml").write_text("undersampling: 2\ncalibration_lines: 12\n")
+    out = tmp_path / "out"
+    words = ["reconstruct", coiled, out, "--stored-matrix", 64, 64, "--chain", "{}", tmp_path / "sense.yaml"]
+    said = run(*words, '{"apodization": "mild"}')
+    assert said.returncode == 0, said.stderr
+    folders = [out / f"chain-{number}" / "reconstructed" for number in (1, 2, 3)]
+    assert said.stdout == "".join(f"{folder}\n" for folder in folders)
+    assert "Chain 2: " in said.stderr and "Chain 1: " not in said.stderr
+    pictures = [pixels(folder) for folder in folders]
+    assert {one.shape for one in pictures} == {(2, 64, 64)}
+    assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
+    assert np.median(pictures[1][pictures[0] > 1000] / pictures[0][pictures[0] > 1000]) == pytest.approx(1, abs=0.05)
+    assert_refused(run(*words), f"{folders[0]} is not empty")
+
+
+@pytest.mark.skipif(not (weights.FOLDER / "denoiser.npz").exists(), reason="no weights here yet")
+def test_denoised_series_and_arrays(coiled, tmp_path, run):
+    out = tmp_path / "out"
+    words = ["reconstruct", coiled, out, "--noise-reduction", "0.75", "0.25", "--save-arrays", tmp_path / "a.npz"]
+    said = run(*words)
+    assert said.returncode == 0, said.stderr
+    names = ["reconstructed", "denoised-25", "denoised-75"]
+    assert said.stdout == "".join(f"{out / name}\n" for name in names)
+    assert len({pixels(out / name).tobytes() for name in names}) == 3
+    with np.load(tmp_path / "a.npz") as arrays:
+        assert set(arrays) == {"image", "denoised_25", "denoised_75", "noise_std", "spacing_mm", "affine"}
+        assert arrays["denoised_25"].shape == arrays["image"].shape
+
+
+def test_one_chain_needs_no_folder_of_its_own(coiled, tmp_path, run):
+    said = run("reconstruct", coiled, tmp_path / "out", "--chain", '{"undersampling": 2, "calibration_lines": 12}')
+    assert said.stdout == f"{tmp_path / 'out' / 'reconstructed'}\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("undersampling: 9", "“undersampling” of the chain is 9. Write a whole number from 1 to 8."),
+        ("undersample: 2", "The chain has the unknown entry “undersample”."),
+        ("- undersampling", "is not a list of named entries"),
+        ("{undersampling: ", "is neither YAML nor JSON"),
+        ("apodization: mild", "trained on unfiltered images"),
+        (None, "cannot be read"),
+    ],
+)
+def test_a_wrong_chain_is_one_sentence(content, words, raw, tmp_path, run):
+    path = tmp_path / "chain.yaml"
+    if content is not None:
+        path.write_text(content)
+    said = run("reconstruct", raw, tmp_path / "out", "--noise-reduction", "0.5", "--chain", path)
+    assert_refused(said, words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_arrays_are_for_one_chain_and_the_matrix_has_its_least(raw, tmp_path, run):
+    words = ["reconstruct", raw, tmp_path / "out"]
+    assert_refused(run(*words, "--chain", "{}", "{}", "--save-arrays", tmp_path / "a.npz"), "saved for one chain")
+    assert_refused(run(*words, "--chain", "{}", "{}"), "same chain is asked for twice")
+    assert_refused(run(*words, "--stored-matrix", 32, 32), "is smaller than the acquired one of 48 x 40")
     assert not (tmp_path / "out").exists()
 
 

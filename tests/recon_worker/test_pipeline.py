@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 from recon_worker import contracts, pipeline
 from recon_worker.data import InputFault, ReconstructionFault, Volume, chain_choice
+from recon_worker.denoising import weights
 from recon_worker.dicom.orientation import to_reading_orientation
 from recon_worker.pipeline import run_acquisition_job, run_finishing_job
 from recon_worker.rawdata.open import open_kspace
@@ -240,11 +242,14 @@ def test_a_file_that_is_not_the_recorded_one_is_refused(store):
             run_acquisition_job({**order, "raw": {**order["raw"], **change}}, store=store, report=lambda *_: None)
 
 
-def test_noise_reduction_is_refused_in_words(store):
+def test_noise_reduction_without_its_network_is_refused_before_the_file_is_read(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(weights, "load_weights", partial(weights.load_weights, tmp_path))
     order = acquisition_order(store, "raw/fast", noise_reduction=[0.25])
     contracts.check("acquisition-work-order", order)
-    with pytest.raises(ReconstructionFault, match="no denoising network yet"):
-        run_acquisition_job(order, store=store, report=lambda *_: None)
+    said = Listener()
+    with pytest.raises(ReconstructionFault, match="Install the application again"):
+        run_acquisition_job(order, store=store, report=said)
+    assert said.said == []
 
 
 def test_acquisitions_that_do_not_fit_together_are_refused(store, acquired, folder):
@@ -471,3 +476,36 @@ def test_an_order_of_version_one_asks_for_the_paper_s_chain(store, acquired):
         contracts.check("finishing-work-order", older)
     assert contracts.current("finishing", older) == finishing
     assert contracts.current("finishing", finishing) is finishing
+
+
+needs_weights = pytest.mark.skipif(not (weights.FOLDER / "denoiser.npz").exists(), reason="no weights here yet")
+
+
+@needs_weights
+def test_denoised_versions_of_two_chains(store, folder, coiled):
+    order = acquisition_order(store, coiled, chains=[{}, SENSE_2], noise_reduction=[0.25, 0.75])
+    order["chains"][1]["noise_reduction"] = [0.5]
+    said = Listener()
+    payload = run_acquisition_job(order, store=store, report=said)
+    contracts.check("event", event(payload))
+    made = {(one["chain"], one["name"]): one for one in payload["volumes"]}
+    assert set(made) == {(0, "reconstructed"), (0, "denoised-25"), (0, "denoised-75"), (1, "denoised-50")}
+    assert "noise_reduction_reached" not in made[0, "reconstructed"]
+    for (_, name), one in made.items():
+        stored = load_volume(folder / one["path"])
+        assert stored.noise_reduction == one["noise_reduction"]
+        if name != "reconstructed":
+            assert 0 < one["noise_reduction_reached"] <= one["noise_reduction"] + 1e-6
+    plain, denoised = (load_volume(folder / made[0, name]["path"]).volume for name in ("reconstructed", "denoised-75"))
+    assert not np.array_equal(plain.array, denoised.array) and denoised.noise_std is not None
+    assert np.linalg.norm(denoised.array - plain.array) < 0.3 * np.linalg.norm(plain.array)
+    for entry in payload["lineage"]["parameters"]["chains"]:
+        assert entry["denoising"]["weights_sha256"] == weights.load_weights().sha256
+    fractions = [fraction for _, fraction in said.said]
+    assert fractions == sorted(fractions)
+    volumes = [made[0, name] for name in ("denoised-75", "reconstructed", "denoised-25")]
+    done = run_finishing_job(
+        finishing_order(volumes, acquisitions=[0, 0, 0], reference=1), store=store, report=lambda *_: None
+    )
+    assert done["lineage"]["parameters"]["gains"] == {"0": 1.0}
+    assert len({(folder / one["path"] / "frames.u16").read_bytes() for one in done["series"]}) == 3

@@ -57,7 +57,14 @@ export class FinishedSeriesList {
                 element('a', { href: series.lineage, title: `Where it came from (${series.size})` }, 'lineage'),
               ),
               series.made ? element('p', { class: series.is_clamped ? 'made clamped' : 'made' }, series.made) : null,
-              ...series.remarks.map((remark) => element('p', { class: 'made' }, remark)),
+              series.remarks.length > 0
+                ? element(
+                    'details',
+                    { class: 'made' },
+                    element('summary', {}, `${series.remarks.length} remark${series.remarks.length === 1 ? '' : 's'}`),
+                    ...series.remarks.map((remark) => element('p', {}, remark)),
+                  )
+                : null,
             ),
           ),
         ),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recon_worker.data import ChainChoice, KSpaceHeader
+from recon_worker.reconstruction.espirit import KERNEL, SUBSPACE_THRESHOLD
 from recon_worker.reconstruction.noise import NoiseModel
 from recon_worker.reconstruction.partial_fourier import describe
 from recon_worker.reconstruction.slice_chain import SliceResult
@@ -109,12 +110,25 @@ def _compression_step(told: Sequence[SliceResult], channels: int) -> list[dict[s
 
 
 def _combination_step(told: Sequence[SliceResult]) -> dict[str, Any]:
-    return {
+    first = told[0].calibration
+    step = {
         "step": "coil combination",
         "method": "matched filter; maps: windowed central block over its root sum of squares, coarser in air",
-        "calibration": told[0].calibration.source,
-        "calibration_steps": 2 * told[0].calibration.steps + 1,
+        "calibration": first.source,
+        "calibration_steps": 2 * first.steps + 1,
+        "calibration_samples": 2 * int(first.samples) + 1,
     }
+    found = [result.espirit for result in told if result.espirit]
+    if found:
+        step |= {
+            "method": "matched filter; maps: ESPIRiT, where it finds no signal those of the windowed central block",
+            "kernel": KERNEL,
+            "subspace_threshold": SUBSPACE_THRESHOLD,
+            "virtual_coils_of_subspace": found[0].virtual_coils,
+            "subspace": {"least": min(each.subspace for each in found), "most": max(each.subspace for each in found)},
+            "part_supported": float(np.mean([each.part_supported for each in found])),
+        }
+    return step
 
 
 def _unfolding_step(unfolded: Sequence[SliceResult]) -> dict[str, Any]:

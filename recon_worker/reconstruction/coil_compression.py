@@ -12,8 +12,6 @@ from dataclasses import dataclass
 
 import torch
 
-from recon_worker.reconstruction.fourier import to_kspace
-
 
 @dataclass(frozen=True)
 class Compression:
@@ -31,16 +29,11 @@ class Compression:
     energy_kept: float
 
 
-def calibration_block(hybrid: torch.Tensor, ky_centre: int, steps: int, samples: float) -> torch.Tensor:
-    """`[channel, ky, kx]` samples within `steps` lines and `samples` readout samples of the centre of k-space.
-
-    `hybrid` is `[channel, ky, column]`.
-    """
-    columns = hybrid.shape[2]
-    reach = max(0, min(steps, ky_centre, hybrid.shape[1] - 1 - ky_centre))
-    lines = to_kspace(hybrid[:, ky_centre - reach : ky_centre + reach + 1], 2)
-    half = max(1, min(int(samples), columns // 2 - 1))
-    return lines[:, :, columns // 2 - half : columns // 2 + half + 1]
+def centre_of_readout(lines: torch.Tensor, samples: float) -> torch.Tensor:
+    """`[channel, line, kx]`: of `lines` `[channel, line, kx]` what lies within `samples` of the readout's centre."""
+    length = lines.shape[2]
+    half = max(1, min(int(samples), length // 2 - 1))
+    return lines[:, :, length // 2 - half : length // 2 + half + 1]
 
 
 def compression(block: torch.Tensor, virtual_coils: int) -> Compression:

@@ -7,9 +7,11 @@ As the maps have unit norm in every pixel, unit noise in the channels is unit no
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 
-from recon_worker.reconstruction.fourier import to_image, to_kspace
+from recon_worker.reconstruction.fourier import crop_centre, to_image, to_kspace
 
 CALIBRATION_STEPS = 32
 """Phase-encode steps of the calibration block, where as many were acquired on both sides of the centre."""
@@ -33,7 +35,14 @@ def window(
 
 
 def coil_maps(
-    hybrid: torch.Tensor, *, ky_centre: int, half_width_steps: int, half_width_samples: float
+    hybrid: torch.Tensor,
+    *,
+    ky_centre: int,
+    half_width_steps: int,
+    half_width_samples: float,
+    first_line: int = 0,
+    rows: int | None = None,
+    columns: int | None = None,
 ) -> torch.Tensor:
     """Relative sensitivities `[channel, row, column]`, unit norm over channels in every pixel.
 
@@ -43,13 +52,22 @@ def coil_maps(
     Parameters
     ----------
     hybrid
-        `[channel, ky, column]` whitened to unit noise per part, readout already transformed to image columns.
+        `[channel, ky, column]` whitened to unit noise per part, readout already transformed. Best with the readout's
+        oversampling: a body that is cut off by the image's ends is then low-passed with what lies beyond, not with
+        what lies at the other end.
+    ky_centre
+        Step of the centre of k-space.
     half_width_steps, half_width_samples
-        Where the window reaches zero along phase encoding and readout, in k-space samples.
+        Where the window reaches zero along phase encoding and readout, in k-space samples of `hybrid`.
+    first_line, rows
+        Where `hybrid` holds only the lines around the centre: the step of its first line, and the number of steps.
+    columns
+        Number of columns of the maps, cut from the middle; all by default.
     """
-    low, noise = _low_resolution(hybrid, ky_centre, half_width_steps, half_width_samples)
+    grid = _Grid(first_line, rows or hybrid.shape[1], columns or hybrid.shape[2])
+    low, noise = _low_resolution(hybrid, ky_centre, half_width_steps, half_width_samples, grid)
     coarse, _ = _low_resolution(
-        hybrid, ky_centre, max(1, half_width_steps // COARSER), max(1.0, half_width_samples / COARSER)
+        hybrid, ky_centre, max(1, half_width_steps // COARSER), max(1.0, half_width_samples / COARSER), grid
     )
     signal = (_power(low) - noise).clamp(min=0)
     trust = signal / (signal + TRUST_IN_NOISE * noise)
@@ -74,20 +92,31 @@ def _power(images: torch.Tensor) -> torch.Tensor:
     return total.sum(dim=-1)
 
 
+@dataclass(frozen=True)
+class _Grid:
+    """Step of the first line at hand, and the size of the maps."""
+
+    first_line: int
+    rows: int
+    columns: int
+
+
 def _low_resolution(
-    hybrid: torch.Tensor, ky_centre: int, steps: int, samples: float
+    hybrid: torch.Tensor, ky_centre: int, steps: int, samples: float, grid: _Grid
 ) -> tuple[torch.Tensor, float]:
     """Coil images `[channel, row, column]` of the windowed centre of k-space, and the mean power of their noise,
     summed over channels."""
-    channels, rows, columns = hybrid.shape
+    channels, _, wide = hybrid.shape
+    rows, columns = grid.rows, grid.columns
     along_phase = window(rows, ky_centre, steps + 1, device=hybrid.device)
-    along_read = window(columns, columns // 2, samples + 1, device=hybrid.device)
+    along_read = window(wide, wide // 2, samples + 1, device=hybrid.device)
     reach = int(min(steps, ky_centre, rows - 1 - ky_centre))
-    block = slice(ky_centre - reach, ky_centre + reach + 1)
+    first, last = ky_centre - reach, ky_centre + reach
     # Only the few lines of the block are low-passed along the readout, and transformed along phase encoding as a
     # matrix product of them alone.
-    lines = to_image(to_kspace(hybrid[:, block].contiguous(), 2) * along_read, 2)
-    harmonics = to_image(torch.diag(along_phase).to(hybrid.dtype)[block], 1)
+    block = hybrid[:, first - grid.first_line : last + 1 - grid.first_line].contiguous()
+    lines = crop_centre(to_image(to_kspace(block, 2) * along_read, 2), 2, columns)
+    harmonics = to_image(torch.diag(along_phase).to(hybrid.dtype)[first : last + 1], 1)
     low = torch.matmul(lines.transpose(1, 2).reshape(channels * columns, -1), harmonics)
     noise = 2 * channels * float(along_phase.square().mean() * along_read.square().mean())
     return low.view(channels, columns, rows).transpose(1, 2), noise

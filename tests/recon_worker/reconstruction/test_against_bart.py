@@ -10,7 +10,7 @@ import torch
 from recon_worker.reconstruction.averaging import Coverage
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.coils import coil_maps
-from recon_worker.reconstruction.fourier import crop_centre, to_image
+from recon_worker.reconstruction.fourier import to_image
 from recon_worker.reconstruction.noise import sample_covariance, whitening_matrix
 from recon_worker.reconstruction.partial_fourier import fill_partial_fourier
 from tests.recon_worker.reconstruction.bart import bart, needs_bart, read_cfl, write_cfl
@@ -31,8 +31,9 @@ def test_fully_sampled_data_agree_with_bart_within_one_percent(tmp_path: Path):
     # The same maps for both: those of the chain, 33 x 31.7 steps of the whitened central block.
     whitening = torch.from_numpy(whitening_matrix(sample_covariance(scan.noise)))
     lines = torch.from_numpy(scan.data[0, 0])
-    hybrid = torch.tensordot(whitening, crop_centre(to_image(lines, 2), 2, protocol.columns), dims=1)
-    maps = coil_maps(hybrid, ky_centre=40, half_width_steps=16, half_width_samples=16 * 96.0 / 100.0).numpy()
+    wide = torch.tensordot(whitening, to_image(lines, 2), dims=1)
+    samples = 16 * 192.0 / 100.0
+    maps = coil_maps(wide, ky_centre=40, half_width_steps=16, half_width_samples=samples, columns=96).numpy()
 
     kspace = write_cfl(tmp_path / "kspace", scan.data[0, 0].transpose(2, 1, 0)[:, :, None, :])
     noise = write_cfl(tmp_path / "noise", scan.noise.T[:, None, None, :])

@@ -13,8 +13,8 @@ from recon_worker.data import ChainChoice
 from recon_worker.reconstruction.averaging import Coverage, average_lines
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.chain_lineage import CHAIN_VERSION
-from recon_worker.reconstruction.coils import coil_maps, combine
-from recon_worker.reconstruction.fourier import crop_centre, to_image
+from recon_worker.reconstruction.coils import coil_maps, combine, mix_channels
+from recon_worker.reconstruction.fourier import image_columns, to_image
 from recon_worker.reconstruction.noise import noise_from_scan, whitening_matrix
 from recon_worker.reconstruction.partial_fourier import fill_partial_fourier, noise_level
 from recon_worker.reconstruction.sense import regularisation, unfold
@@ -56,11 +56,20 @@ def test_the_default_choice_is_the_plain_sequence_of_steps_bit_for_bit(averages:
     with torch.inference_mode():
         mean = average_lines(torch.from_numpy(scan.data[0]), torch.from_numpy(scan.acquired))
         whitening = torch.from_numpy(whitening_matrix(model.covariance))
-        hybrid = torch.tensordot(whitening, crop_centre(to_image(mean, 2), 2, PROTOCOL.columns), dims=1)
+        hybrid = mix_channels(whitening, image_columns(mean, PROTOCOL.columns))
         steps = np.flatnonzero(lines)
         covered = Coverage(scan.acquired.sum(axis=0).astype(np.int64), int(steps[0]), int(steps[-1]), 40)
         reach = min(16, covered.fully_sampled_reach)
-        maps = coil_maps(hybrid, ky_centre=40, half_width_steps=reach, half_width_samples=reach * 96.0 / 100.0)
+        wide = mix_channels(whitening, image_columns(mean[:, 40 - reach : 41 + reach], PROTOCOL.samples))
+        maps = coil_maps(
+            wide,
+            ky_centre=40,
+            half_width_steps=reach,
+            half_width_samples=reach * 192.0 / 100.0,
+            first_line=40 - reach,
+            rows=80,
+            columns=PROTOCOL.columns,
+        )
         if covered.undersampled:
             image = unfold(hybrid, maps, covered, regularisation(hybrid, covered)).image
         else:

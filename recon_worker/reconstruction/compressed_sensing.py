@@ -35,6 +35,8 @@ SMALL_CHANGE = 5e-3
 """Change from one block to the next, relative to the image, at which it is done."""
 SEED = 20070612
 """Of the noise of replicas."""
+MATRICES_BYTES = 192 * 1024**2
+"""Up to this size every column has its normal matrix made (352 x 224 pixels: 141 MB); above, transforms do its work."""
 ROUNDING = 1e-5
 """Coefficients below this part of the brightest pixel count as zero."""
 
@@ -185,6 +187,18 @@ class _Model:
         """Upper bound of the eigenvalues of `normal`."""
         self.noise = float(counts[counts > 0].mean()) ** -0.5
         """Standard deviation per part of the mean of repeated lines."""
+        columns, rows = self._maps.shape[1:]
+        fits = columns * rows * rows * maps.element_size() <= MATRICES_BYTES
+        self._matrices = self._normal_matrices() if fits else None
+
+    def _normal_matrices(self) -> torch.Tensor:
+        """`[column, row, row]`: what `normal` does to each column. Costs as much as a few transforms of all channels,
+        and then the number of channels no longer counts, nor, up to a dozen, that of images."""
+        rows = self._maps.shape[2]
+        step = torch.arange(rows, device=self._maps.device)
+        spread = torch.fft.ifft(self._counts)[(step[:, None] - step[None, :]) % rows]
+        by_column = self._maps.permute(1, 2, 0).contiguous()
+        return (by_column.conj() @ by_column.transpose(1, 2)).mul_(spread)
 
     def adjoint(self, hybrid: torch.Tensor) -> torch.Tensor:
         """`[row, column]` of data `[channel, ky, column]`."""
@@ -192,7 +206,10 @@ class _Model:
 
     def normal(self, images: torch.Tensor) -> torch.Tensor:
         """The adjoint of the samples of `images` `[replica, row, column]`."""
-        return torch.stack([_outside(self._back(self._samples(_inside(image)))) for image in images])
+        if self._matrices is None:
+            return torch.stack([_outside(self._back(self._samples(_inside(image)))) for image in images])
+        columns = _inside(images).permute(1, 2, 0).contiguous()
+        return _outside((self._matrices @ columns).permute(2, 0, 1))
 
     def adjoint_of_noise(self, generator: torch.Generator) -> torch.Tensor:
         """`[row, column]`: the adjoint of fresh noise, as large as that of each line."""

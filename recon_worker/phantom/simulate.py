@@ -22,6 +22,7 @@ from recon_worker.phantom.acquisition import Acquisition
 from recon_worker.phantom.anatomy import Subject, draw_subject, pathologies
 from recon_worker.phantom.coils import draw_noise
 from recon_worker.phantom.ismrmrd_file import AcquisitionFile
+from recon_worker.phantom.motion import is_restless
 from recon_worker.phantom.protocol import ACQUISITIONS, PROTOCOLS, SEQUENCES, SIZES, scan_of
 from recon_worker.phantom.scanner import Scanner, SliceSignal, set_up
 from recon_worker.phantom.truth import label_slice, measure
@@ -42,7 +43,9 @@ def protocol_of(number: int) -> str:
     return PROTOCOLS[1] if number % 4 == 3 else PROTOCOLS[0]
 
 
-def simulate_study(out: Path, *, subjects: int, seed: int, size: str, progress: Progress | None = None) -> Path:
+def simulate_study(
+    out: Path, *, subjects: int, seed: int, size: str, motion: float = 1.0, progress: Progress | None = None
+) -> Path:
     """Write all raw files of `subjects` simulated subjects and return the path of the manifest.
 
     Parameters
@@ -53,6 +56,8 @@ def simulate_study(out: Path, *, subjects: int, seed: int, size: str, progress: 
         How many; equal seeds give equal files, and the first subjects of a larger study are those of a smaller one.
     size
         "full": the paper's matrices and 32 coils (about 7 GB a subject); "small": seconds a subject; "tiny": for tests.
+    motion
+        Amount of movement and flow: 1 as in patients, 0 for subjects that keep still.
     progress
         Called with what is done and the fraction of the whole.
 
@@ -63,18 +68,21 @@ def simulate_study(out: Path, *, subjects: int, seed: int, size: str, progress: 
     """
     if size not in SIZES:
         raise InputFault(f'"{size}" is no size.', f"Choose one of {', '.join(SIZES)}.")
+    if motion < 0:
+        raise InputFault("The amount of movement is negative.", "Name 0 (still subjects) or more; 1 is as in patients.")
     if subjects < 1 or seed < 0:
         raise InputFault("A study has at least one subject and a seed of 0 or more.", "Name other numbers.")
     report = progress or (lambda stage, fraction: None)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        files, people, rows = _write_subjects(out, subjects, seed, size, report)
+        files, people, rows = _write_subjects(out, subjects, seed, size, motion, report)
         with (out / "measurements.csv").open("w", newline="") as stream:
             writer = csv.writer(stream)
             writer.writerow(["subject", "quantity", "level", "value"])
             writer.writerows(rows)
         manifest = out / "manifest.json"
-        content = {"version": MANIFEST_VERSION, "seed": seed, "size": size, "subjects": people, "files": files}
+        content = {"version": MANIFEST_VERSION, "seed": seed, "size": size, "motion": motion, "subjects": people}
+        content["files"] = files
         manifest.write_text(json.dumps(content, indent=2) + "\n")
     except OSError as error:
         raise InputFault(f"{out} cannot be written ({error.strerror or error}).", "Name another folder.") from error
@@ -83,7 +91,7 @@ def simulate_study(out: Path, *, subjects: int, seed: int, size: str, progress: 
 
 
 def _write_subjects(
-    out: Path, subjects: int, seed: int, size: str, report: Progress
+    out: Path, subjects: int, seed: int, size: str, motion: float, report: Progress
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[list[Any]]]:
     files: list[dict[str, Any]] = []
     people: list[dict[str, Any]] = []
@@ -93,7 +101,7 @@ def _write_subjects(
         code = f"S{number:02d}"
         protocol = protocol_of(number)
         subject = draw_subject(seed, number)
-        people.append(_person(code, protocol, subject))
+        people.append(_person(code, protocol, subject, restless=is_restless(seed, number)))
         rows += [[code, m.quantity, m.level, f"{m.value:.4f}"] for m in measure(subject.spine)]
         for position, sequence in enumerate(SEQUENCES):
             done = (number - 1) * len(SEQUENCES) + position
@@ -104,7 +112,8 @@ def _write_subjects(
 
             tell(0.0)
             scan = scan_of(sequence, protocol=protocol, size=size)
-            write_sequence(out / folder, set_up(subject, scan, seed=seed, number=number), seed, number, tell)
+            scanner = set_up(subject, scan, seed=seed, number=number, motion=motion)
+            write_sequence(out / folder, scanner, seed, number, tell)
             files += [
                 {
                     "subject": code,
@@ -120,10 +129,11 @@ def _write_subjects(
     return files, people, rows
 
 
-def _person(code: str, protocol: str, subject: Subject) -> dict[str, Any]:
+def _person(code: str, protocol: str, subject: Subject, *, restless: bool) -> dict[str, Any]:
     return {
         "subject": code,
         "protocol": protocol,
+        "restless": restless,
         "discs": [
             {
                 "level": disc.level,
@@ -143,7 +153,7 @@ def write_sequence(
 ) -> None:
     """Both acquisitions and the truth of one sequence into `folder`; one slice is in memory at a time.
 
-    The two acquisitions are two scans of the same anatomy with their own noise. Nothing half-written is left.
+    They are two scans of the same anatomy with their own noise and movements. Nothing half-written is left.
     """
     temporary = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO, RawIOBase
@@ -78,14 +79,16 @@ def _check_chunks(table: h5py.Dataset) -> None:
 
 def _stored_rows(table: h5py.Dataset) -> Iterator[tuple[bytes, int]]:
     """The rows of a one-dimensional table, or a single value, as they lie in the file, in blocks, with the bytes
-    of a row; nothing if they are compressed or compact."""
-    if table.id.get_create_plist().get_nfilters() != 0 or table.ndim > 1:
+    of a row; nothing if they are compact or have several dimensions."""
+    if table.ndim > 1:
         return
     if table.chunks:
-        for start in range(0, table.shape[0], table.chunks[0]):
-            _, raw = table.id.read_direct_chunk((start,))
-            size = len(raw) // table.chunks[0]
-            yield raw[: min(table.chunks[0], table.shape[0] - start) * size], size
+        rows = table.chunks[0]
+        for start in range(0, table.shape[0], rows):
+            mask, raw = table.id.read_direct_chunk((start,))
+            raw = _unpacked(table, mask, raw)
+            size = len(raw) // rows
+            yield raw[: min(rows, table.shape[0] - start) * size], size
     elif table.id.get_offset() is not None and table.size:
         size = table.id.get_storage_size() // table.size
         with Path(table.file.filename).open("rb") as file:
@@ -93,11 +96,33 @@ def _stored_rows(table: h5py.Dataset) -> Iterator[tuple[bytes, int]]:
             yield file.read(table.size * size), size
 
 
+def _unpacked(table: h5py.Dataset, mask: int, raw: bytes) -> bytes:
+    """A stored chunk without its filters (HDF5 file format, IV.A.2.l): deflate and shuffle, which everybody has."""
+    plan = table.id.get_create_plist()
+    filters = [plan.get_filter(number) for number in range(plan.get_nfilters())]
+    for number, (code, _, values, _) in reversed(list(enumerate(filters))):
+        if mask >> number & 1:
+            continue
+        if code == h5py.h5z.FILTER_DEFLATE:
+            try:
+                raw = zlib.decompressobj().decompress(raw, MAX_CHUNK_BYTES)
+            except zlib.error:
+                raise InputFault("The HDF5 file is damaged: a part of its data cannot be read.", AGAIN) from None
+        elif code == h5py.h5z.FILTER_SHUFFLE and values and values[0] > 0:
+            whole = len(raw) // values[0] * values[0]
+            raw = np.frombuffer(raw, np.uint8, whole).reshape(values[0], -1).T.tobytes() + raw[whole:]
+        else:
+            raise InputFault(
+                "The HDF5 file is compressed in a way that cannot be read.", "Write it again without compression."
+            )
+    return raw
+
+
 def read_column(table: h5py.Dataset, name: str) -> npt.NDArray[np.void]:
     """Column `name` of a one-dimensional compound table whose other columns may have variable length.
 
     Asking HDF5 (2.0, with h5py 3.16) for one column makes it read the variable-length columns as well and never free
-    them: the memory of the whole file. So the rows are taken as they lie in the file, unless they are compressed.
+    them: the memory of the whole file. So the rows are taken as they lie in the file.
     """
     kind = table.id.get_type()
     index = kind.get_member_index(name.encode())
@@ -133,8 +158,7 @@ def check_variable_length(table: h5py.Dataset, names: tuple[str, ...] = ()) -> l
     compound table; without names the elements themselves have variable length. Source: HDF5 file format, III.E
     (global heap).
 
-    Returns the places of the values, column by column; an empty list if the rows are compressed and only HDF5 can
-    read them.
+    Returns the places of the values, column by column; an empty list if there are none.
 
     Raises
     ------
@@ -153,6 +177,8 @@ def check_variable_length(table: h5py.Dataset, names: tuple[str, ...] = ()) -> l
         np.stack([_column(raw, size, offset, _REFERENCE) for offset, _ in columns]) for raw, size in _stored_rows(table)
     ]
     if not blocks:
+        if table.size:
+            raise InputFault("The HDF5 file stores its rows in an unusual way.", "Write it again.")
         return []
     references = np.concatenate(blocks, axis=1)
     lengths = references["length"].astype(np.int64)

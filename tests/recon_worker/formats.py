@@ -12,7 +12,9 @@ from tests.recon_worker.reconstruction.bart import write_cfl
 from tests.recon_worker.support import Protocol, Scan, oblique_directions, simulate, write_scan, xml_header
 from tests.recon_worker.twix import scanner_directions, twix_lines, write_twix
 
-FORMATS = ("ismrmrd", "twix-vb", "twix-ve", "twix-xa", "fastmri", "bart", "ge-pfile", "ge-scanarchive")
+FORMATS = (
+    "ismrmrd", "ismrmrd-gzip", "twix-vb", "twix-ve", "twix-xa", "fastmri", "bart", "ge-pfile", "ge-scanarchive",
+)  # fmt: skip
 PLANTED = "SECRET"
 """In every planted field. Birth dates and the like are planted as 1970-01-01 and 19700101."""
 
@@ -30,14 +32,23 @@ def write_format(folder: Path, name: str, scan: Scan | None = None) -> Path:
     if name == "ge-scanarchive":
         return write_archive(folder / "archive.h5", phantom(), expanded=2**20)
     scan = scan or small_scan()
-    if name == "ismrmrd":
-        return write_scan(folder / "scan.h5", scan)
+    if name.startswith("ismrmrd"):
+        path = write_scan(folder / "scan.h5", scan)
+        return _compressed(path) if name.endswith("gzip") else path
     if name.startswith("twix-"):
         software = {"twix-vb": "VB", "twix-ve": "VE", "twix-xa": "XA"}[name]
         return write_twix(folder / f"{name}.dat", scan.protocol, twix_lines(scan), software=software)
     if name == "fastmri":
         return _write_fastmri(folder / "fastmri.h5", scan)
     return _write_bart(folder / "bart", scan)
+
+
+def _compressed(path: Path) -> Path:
+    with h5py.File(path, "a") as file:
+        rows = file["dataset/data"][:]
+        del file["dataset/data"]
+        file["dataset"].create_dataset("data", data=rows, chunks=(16,), compression="gzip", shuffle=True)
+    return path
 
 
 def _write_fastmri(path: Path, scan: Scan) -> Path:

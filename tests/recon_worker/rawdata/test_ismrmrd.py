@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -406,12 +407,20 @@ def test_tables_stored_in_any_way_are_read_alike(tmp_path: Path, storage: dict):
         assert np.array_equal(piece.data, scan.data[index])
 
 
-def test_a_damaged_heap_is_told_before_hdf5_walks_it(tmp_path: Path):
+@pytest.mark.parametrize("collection", [0, -1])
+@pytest.mark.parametrize("storage", [{}, {"compression": "gzip"}, {"compression": "gzip", "shuffle": True}])
+def test_a_damaged_heap_is_told_before_hdf5_walks_it(tmp_path: Path, storage: dict, collection: int):
     """HDF5 2.0 does not come back from a collection whose object sizes are damaged."""
     path = write_scan(tmp_path / "scan.h5", simulate(Protocol(n_slices=2), noise_level=0.02))
+    if storage:
+        with h5py.File(path, "a") as file:
+            rows = file["dataset/data"][:]
+            del file["dataset/data"]
+            file["dataset"].create_dataset("data", data=rows, chunks=(64,), **storage)
     data = bytearray(path.read_bytes())
-    place = data.index(b"GCOL")
-    for size in (0, 1, 2**40, 2**63, 2**64 - 1):
+    # The first collection holds the XML header, a later one samples.
+    place = [match.start() for match in re.finditer(b"GCOL", bytes(data))][collection]
+    for size in (0, 1, 2**40, 2**63, 2**64 - 16, 2**64 - 1):
         data[place + 24 : place + 32] = size.to_bytes(8, "little")  # size of the collection's first object
         path.write_bytes(bytes(data))
         with pytest.raises(InputFault, match="damaged"):

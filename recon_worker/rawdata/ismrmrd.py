@@ -132,6 +132,9 @@ def _read_heads(table: h5py.Dataset, file_size: int) -> tuple[Heads, Places | No
             f"The readouts declare {declared / 1e6:.1f} MB of samples, but the file has {file_size / 1e6:.1f} MB.",
             "It is incomplete or damaged; copy it from the scanner again.",
         )
+    if places and (places[0][:, 1] > 2 * heads["number_of_samples"].astype(np.int64) * heads["active_channels"]).any():
+        # Many readouts may name one large value: what is read at once must be bounded by what is declared.
+        raise InputFault("Some readouts hold more samples than their headers declare.", AGAIN)
     return heads, places[0] if places and len(places[0]) == count else None
 
 

@@ -329,6 +329,16 @@ def test_a_readout_that_declares_more_than_it_holds(tmp_path: Path):
         list(open_kspace(path).slices())
 
 
+def test_readouts_that_hold_more_than_they_declare_are_refused_before_reading(tmp_path: Path):
+    path = write_ismrmrd(tmp_path / "scan.h5", Protocol(n_slices=2), _lines())
+    with h5py.File(path, "a") as file:
+        row = file["dataset/data"][5]
+        row["data"] = np.zeros(100_000, np.float32)
+        file["dataset/data"][5] = row
+    with pytest.raises(InputFault, match="hold more samples"):
+        open_kspace(path)
+
+
 def test_declared_samples_beyond_the_files_size_are_refused_before_reading(tmp_path: Path):
     lines = _lines()
     path = write_ismrmrd(tmp_path / "scan.h5", Protocol(n_slices=2), lines)

@@ -15,7 +15,9 @@ from pathlib import Path
 from recon_worker.data import ChainChoice, InputFault, ReconstructionFault, chain_choice
 from recon_worker.store import StorageFault, storage_fault
 
-RAW_FILE = "ISMRMRD (HDF5), Siemens twix, fastMRI, GE P-file (experimental), or either file of a BART pair"
+RAW_FILE = (
+    "ISMRMRD (HDF5), Siemens twix, fastMRI, GE P-file or ScanArchive (experimental), or either file of a BART pair"
+)
 EXIT_CODES = "Exit status: 0 done; 1 failed, with one sentence on standard error; 2 wrong usage."
 CHAIN_HELP = (
     "A CHAIN names what is done otherwise than in the paper: undersampling (keep every n-th line, 1 to 8), pattern "

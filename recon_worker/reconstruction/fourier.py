@@ -28,11 +28,17 @@ def _centred(transform: Callable[..., torch.Tensor], array: torch.Tensor, axis: 
     if length % 2:
         shifted = torch.fft.ifftshift(array, dim=axis)
         return torch.fft.fftshift(transform(shifted, dim=axis, norm="ortho"), dim=axis)
-    # A shift by half an even length is a change of sign of every second entry on the other side of the transform.
-    signs = 1 - 2 * (torch.arange(length, device=array.device) % 2)
-    signs = signs.to(torch.float32).view([length if i == axis % array.ndim else 1 for i in range(array.ndim)])
-    out = transform(array * signs, dim=axis, norm="ortho")
-    return out.mul_(-signs if length % 4 else signs)
+    # A shift of the input by half an even length is a change of sign of every second entry of the output.
+    raw, half = transform(array, dim=axis, norm="ortho"), length // 2
+    signs = _alternating(half, raw.device).view([half if i == axis % raw.ndim else 1 for i in range(raw.ndim)])
+    out = torch.empty_like(raw)
+    torch.mul(raw.narrow(axis, 0, half), signs, out=out.narrow(axis, half, half))
+    torch.mul(raw.narrow(axis, half, half), -signs if half % 2 else signs, out=out.narrow(axis, 0, half))
+    return out
+
+
+def _alternating(length: int, device: torch.device) -> torch.Tensor:
+    return (1 - 2 * (torch.arange(length, device=device) % 2)).to(torch.float32)
 
 
 def image_columns(lines: torch.Tensor, columns: int) -> torch.Tensor:
@@ -44,9 +50,17 @@ def image_columns(lines: torch.Tensor, columns: int) -> torch.Tensor:
     coils, steps, samples = lines.shape
     out = torch.empty((coils, columns, steps), dtype=lines.dtype, device=lines.device)
     chunk = max(1, CHUNK_BYTES // (steps * samples * lines.element_size()))
+    left, right = columns // 2, columns - columns // 2
     for first in range(0, coils, chunk):
-        some = crop_centre(to_image(lines[first : first + chunk], 2), 2, columns)
-        out[first : first + chunk] = some.transpose(1, 2)
+        some, place = lines[first : first + chunk], out[first : first + chunk]
+        if samples % 2:
+            place.copy_(crop_centre(to_image(some, 2), 2, columns).transpose(1, 2))
+            continue
+        # As in `to_image`, but only what is kept is shifted.
+        raw = torch.fft.ifft(some, dim=2, norm="ortho").transpose(1, 2)
+        place[:, left:] = raw[:, :right]
+        place[:, :left] = raw[:, samples - left :]
+        place[:, (left + 1) % 2 :: 2].neg_()
     return out.transpose(1, 2)
 
 

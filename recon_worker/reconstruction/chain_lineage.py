@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from recon_worker.data import ChainChoice, KSpaceHeader
+from recon_worker.reconstruction.echo_phase import SIGNIFICANT
 from recon_worker.reconstruction.espirit import KERNEL, SUBSPACE_THRESHOLD
 from recon_worker.reconstruction.noise import NoiseModel
 from recon_worker.reconstruction.partial_fourier import describe
@@ -23,6 +24,10 @@ def remarks(
 ) -> tuple[str, ...]:
     """Sentences on what was done, for the coordinator only."""
     told_once = [dropped.remark(choice)] if dropped else []
+    if choice.echo_phase_correction and not any(result.echo_phases for result in told):
+        told_once.append(
+            "Echo phases were not corrected: lines are missing, or the file does not say which echo each line is."
+        )
     unfolded = [result for result in told if result.unfolding]
     if not unfolded:
         return tuple(told_once)
@@ -69,6 +74,7 @@ def lineage(
                 "samples": header.encoded_matrix[0],
                 "columns": header.image_matrix[0],
             },
+            *([_echo_phase_step(told)] if choice.echo_phase_correction else []),
             *_compression_step(told, channels),
             _combination_step(told),
             *([_unfolding_step(unfolded)] if unfolded else []),
@@ -89,6 +95,26 @@ def _averaging_step(told: Sequence[SliceResult]) -> dict[str, Any]:
         "method": "complex mean of each line by its own count",
         "averages_per_line": {"least": int(counts.min()), "most": int(counts.max())},
     }
+
+
+def _echo_phase_step(told: Sequence[SliceResult]) -> dict[str, Any]:
+    found = [result.echo_phases for result in told if result.echo_phases]
+    step: dict[str, Any] = {
+        "step": "echo phase correction",
+        "method": "lines beside the border between two echoes, predicted from the other echo through the coils",
+        "slices": len(found),
+        "significance": SIGNIFICANT,
+    }
+    if found:
+        constants = np.abs([each.constant for each in found if each.echoes == found[0].echoes])
+        slopes = np.abs([each.slope for each in found if each.echoes == found[0].echoes])
+        step |= {
+            "echoes": list(found[0].echoes),
+            "constant_radian": np.median(constants, axis=0).tolist(),
+            "slope_radian_across_image": np.median(slopes, axis=0).tolist(),
+            "value": "median size over slices",
+        }
+    return step
 
 
 def _compression_step(told: Sequence[SliceResult], channels: int) -> list[dict[str, Any]]:

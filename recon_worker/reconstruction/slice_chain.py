@@ -21,6 +21,7 @@ from recon_worker.reconstruction.averaging import Coverage, average_lines, cover
 from recon_worker.reconstruction.coil_compression import Compression, centre_of_readout, compression
 from recon_worker.reconstruction.coils import CALIBRATION_STEPS, coil_maps, combine, mix_channels
 from recon_worker.reconstruction.compressed_sensing import compressed_sensing, noisy_replicas
+from recon_worker.reconstruction.echo_phase import EchoPhases, echo_phases, without_echo_phases
 from recon_worker.reconstruction.espirit import MOST_STEPS, EspiritMaps, espirit_maps
 from recon_worker.reconstruction.fourier import crop_centre, image_columns, to_image, to_kspace
 from recon_worker.reconstruction.grappa import grappa
@@ -103,6 +104,7 @@ class SliceResult:
     unfolding: Unfolding | None = None
     compression: Compression | None = None
     espirit: EspiritMaps | None = None
+    echo_phases: EchoPhases | None = None
 
     def without_pixels(self) -> SliceResult:
         """What is told of a slice, which needs no pixels."""
@@ -149,6 +151,11 @@ class SliceChain:
             )
         hybrid = self._white_columns(lines)
         calibration = self._calibration(source, lines, separate, hybrid, reach)
+        phases = None
+        if self.choice.echo_phase_correction and not covered.undersampled:
+            phases = echo_phases(hybrid, piece.echo, covered.counts, header.ky_centre)
+        if phases:
+            hybrid, calibration = self._without(phases, piece, hybrid, calibration)
         compressed = None
         if self.choice.virtual_coils is not None:
             compressed, hybrid, calibration = _compress(hybrid, calibration, self.choice.virtual_coils)
@@ -172,6 +179,7 @@ class SliceChain:
             noise_std=noise_std * scale,
             compression=compressed,
             espirit=espirit,
+            echo_phases=phases,
         )
 
     def _calibration(
@@ -190,6 +198,19 @@ class SliceChain:
             steps,
             samples,
         )
+
+    def _without(
+        self, phases: EchoPhases, piece: KSpaceSlice, hybrid: torch.Tensor, calibration: Calibration
+    ) -> tuple[torch.Tensor, Calibration]:
+        """Image lines without the echoes' phases, and the calibration lines where these are image lines."""
+        columns = self.header.image_matrix[0]
+        corrected = without_echo_phases(hybrid, phases, piece.echo, columns)
+        if calibration.hybrid is not hybrid:
+            return corrected, calibration
+        first = max(self.header.ky_centre - calibration.steps, 0)
+        echo = piece.echo[first : first + calibration.block.shape[1]]
+        block = without_echo_phases(calibration.block, phases, echo, columns)
+        return corrected, replace(calibration, hybrid=corrected, block=block)
 
     def _maps(self, calibration: Calibration) -> tuple[torch.Tensor, EspiritMaps | None]:
         """`[channel, row, column]`, and how ESPIRiT went if it was chosen."""

@@ -169,7 +169,7 @@ def _simulate(arguments: argparse.Namespace, progress: Progress) -> None:
 
 
 def _inspect(arguments: argparse.Namespace, progress: Progress) -> None:
-    from recon_worker.rawdata.contents import inspect_file
+    from recon_worker.rawdata.inspection import inspect_file
 
     print(json.dumps(inspect_file(arguments.raw), indent=2, ensure_ascii=False))
 

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from recon_worker.data import InputFault
-from recon_worker.rawdata.contents import inspect_file
+from recon_worker.rawdata.inspection import inspect_file
 from recon_worker.rawdata.open import open_kspace
 from tests.recon_worker.formats import FORMATS, write_format
 

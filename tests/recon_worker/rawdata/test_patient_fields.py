@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from recon_worker.data import InputFault
-from recon_worker.rawdata.contents import inspect_file
+from recon_worker.rawdata.inspection import inspect_file
 from recon_worker.rawdata.open import open_kspace
 from tests.recon_worker.formats import FORMATS, PLANTED, write_format
 

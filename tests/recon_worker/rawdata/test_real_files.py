@@ -16,7 +16,7 @@ from scipy import ndimage
 from recon_worker.data import InputFault, Volume
 from recon_worker.dicom.frames import WINDOW_CENTRE, WINDOW_WIDTH
 from recon_worker.dicom.orientation import to_reading_orientation
-from recon_worker.rawdata.contents import inspect_file
+from recon_worker.rawdata.inspection import inspect_file
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.intensity import intensity_map, stored_pixels, stored_scale

@@ -12,7 +12,7 @@ import twixtools
 from PIL import Image
 
 from recon_worker.data import InputFault
-from recon_worker.rawdata.contents import inspect_file
+from recon_worker.rawdata.inspection import inspect_file
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.intensity import stored_pixels, stored_scale

@@ -10,7 +10,7 @@ RUN := $(VENV)/.stamps
 NODE_PATH := $(shell node --version 2>/dev/null | grep -qE '^v(2[0-9]|[3-9][0-9])\.' && echo system)
 FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -path frontend/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help demo up test acceptance bench lint frontend packages-demo packages-test clean
+.PHONY: help demo up test acceptance bench evaluate-denoiser lint frontend packages-demo packages-test clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -30,9 +30,12 @@ test: packages-test $(RUN)/test frontend lint ## everything that decides a chang
 acceptance: packages-test $(RUN)/test frontend ## long checks: load, faults, large files, PostgreSQL and S3
 	@$(BIN)/python -m pytest tests -m acceptance --durations=15
 
-bench: $(RUN)/test ## timings, as ratios against a peer in one run
+bench: packages-test $(RUN)/bench ## timings, as ratios against a peer in one run
 	@set -e; for script in benchmarks/*.py; do [ -e "$$script" ] || { echo "no benchmarks yet"; exit 0; }; \
 		echo "== $$script"; $(BIN)/python $$script; done
+
+evaluate-denoiser: $(RUN)/test ## all measures of the denoiser on held-out data, report in docs/denoising
+	@$(BIN)/python -m recon_worker.training evaluate
 
 lint: $(RUN)/test ## ruff, mypy, import rules
 	@echo "== ruff, mypy, import rules"
@@ -54,6 +57,11 @@ $(RUN)/test: requirements.txt requirements-test.txt | $(RUN)/venv
 	@echo "== Python packages for tests (a few minutes the first time)"
 	@$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements-test.txt | { grep -v "already satisfied" || true; } | cut -c1-120
 	@touch $(RUN)/run $@
+
+$(RUN)/bench: requirements-bench.txt $(RUN)/test
+	@echo "== Python packages to compare with"
+	@$(BIN)/pip install --disable-pip-version-check --progress-bar on -r requirements-bench.txt | { grep -v "already satisfied" || true; } | cut -c1-120
+	@touch $@
 
 frontend: frontend/dist/manifest.json ## build the front end
 

@@ -108,6 +108,7 @@ def _export(chosen: argparse.Namespace) -> None:
     network, facts = load_checkpoint(path)
     command = f"python -m recon_worker.training denoiser --minutes {facts['minutes_planned']:g}"
     card = new_card(network, images, {**facts, "command": command})
+    card["metrics"] = {"summary": ["not evaluated yet: make evaluate-denoiser"]}
     # Calibrated as installed: with the numbers rounded to half precision.
     card["calibration"] = _tables(network.half().float(), images, chosen.suppression)
     digest = write_weights(FOLDER, network, card)
@@ -134,7 +135,7 @@ def _tables(network: torch.nn.Module, images: list[CleanImage], suppression: flo
 def _evaluate(chosen: argparse.Namespace) -> None:
     from recon_worker.training.evaluation import evaluate
 
-    evaluate(_pool(chosen), chosen.report, quick=chosen.quick, say=_say)
+    evaluate(_pool(chosen), chosen.report, quick=chosen.quick, say=_say, raw=chosen.data / "raw")
 
 
 if __name__ == "__main__":

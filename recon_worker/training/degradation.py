@@ -82,7 +82,7 @@ def _lesions(rng: np.random.Generator, image: torch.Tensor, scale: int) -> torch
     return result.clamp(min=0)
 
 
-def _cut(image: torch.Tensor, kept: tuple[float, float]) -> torch.Tensor:
+def cut_kspace(image: torch.Tensor, kept: tuple[float, float]) -> torch.Tensor:
     """Complex `image` with only the inner `kept` part of k-space along rows and columns."""
     spectrum = torch.fft.fft2(image)
     for axis, part in enumerate(kept):
@@ -161,7 +161,7 @@ def _scan(
     signal = clean
     level = 1.0
     if kept != (1.0, 1.0):
-        signal, noisy_part = _cut(signal, kept), _cut(noisy_part, kept)
+        signal, noisy_part = cut_kspace(signal, kept), cut_kspace(noisy_part, kept)
         level = float(np.sqrt(kept[0] * kept[1]))
     colour = (0.0, 0.0)
     if part < 1:

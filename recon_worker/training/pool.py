@@ -30,7 +30,8 @@ def image_pool(
     cache
         File that holds the pool; written if missing, or made from something else.
     """
-    made_from: dict[str, object] = {"version": POOL_VERSION, "real": data is not None, "subjects": subjects, "shapes": shapes}
+    made_from: dict[str, object] = {"version": POOL_VERSION, "real": data is not None}
+    made_from |= {"subjects": subjects, "shapes": shapes}
     if cache.exists() and (pool := _read(cache, made_from)) is not None:
         return pool
     pool = list(simulated_images(subjects, progress))

@@ -12,11 +12,8 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
-import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 from dataclasses import dataclass, field
@@ -27,11 +24,11 @@ ROOT = HERE.parent
 sys.path[:0] = [str(HERE), str(ROOT)]
 
 from against.acquisition import Files, Size, measure_error, write_acquisition  # noqa: E402
+from against.running import run_child  # noqa: E402
 
 OURS = "this project"
 MEMORY_BOUND_MB = 1500
 TIMES_FASTER, TIMES_FLOOR = 3.0, 2.0
-READ_AHEAD = 16 * 2**20
 
 
 @dataclass
@@ -60,33 +57,6 @@ def contenders() -> list[Contender]:
     return found
 
 
-def run_child(module: str, files: Files, threads: int) -> tuple[dict[str, float], float]:
-    """What a child process printed, and the peak memory in MB of the largest process under it."""
-    warm(files.raw if module == "against.ours" else files.kspace.with_suffix(".cfl"))
-    names = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
-    environment = {
-        **os.environ,
-        **dict.fromkeys(names, str(threads)),
-        "PYTHONPATH": f"{HERE}{os.pathsep}{ROOT}",
-    }
-    command = [sys.executable, "-m", module, str(files.folder), str(files.folder / "image.npy"), str(threads)]
-    with tempfile.TemporaryFile("w+") as printed:
-        child = subprocess.Popen(command, env=environment, stdout=printed)
-        _, status, usage = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            raise SystemExit(f"{module} failed.")
-        printed.seek(0)
-        return json.loads(printed.read()), usage.ru_maxrss * 1024 / 1e6
-
-
-def warm(path: Path) -> None:
-    """Read the file once, so that it lies in the cache."""
-    with path.open("rb", buffering=0) as file:
-        while file.read(READ_AHEAD):
-            pass
-
-
 def measure(contender: Contender, files: Files, threads: int) -> None:
     """One run."""
     import numpy as np
@@ -98,13 +68,13 @@ def measure(contender: Contender, files: Files, threads: int) -> None:
     contender.error = measure_error(np.load(files.folder / "image.npy"), files)
 
 
-def compare(folder: Path, size: Size, *, runs: int, threads: int) -> bool:
-    """Measure all contenders in turn, print the table; whether the bar is met."""
+def compare(folder: Path, size: Size, *, runs: int, threads: int, judge: bool = True) -> bool:
+    """Measure all contenders in turn, print the table; whether the bar is met (always, where none is judged)."""
     print(
         f"\n{size.columns} x {size.rows} x {size.slices} slices, {size.coils} coils, readout oversampled twice, "
         f"NEX {size.averages}: {size.megabytes:,.0f} MB of samples; {threads} threads, {runs} runs in turn\n"
     )
-    files = write(folder, size)
+    files = Files(folder) if Files(folder).truth.exists() else write(folder, size)
     found = contenders()
     floors = []
     for number in range(runs):
@@ -123,7 +93,7 @@ def compare(folder: Path, size: Size, *, runs: int, threads: int) -> bool:
             f"| {min(each.cpu_seconds):.2f} | {each.peak_mb:,.0f} | {each.error:.4f} "
             f"| {min(each.seconds) / min(ours.seconds):.1f} |"
         )
-    return verdict(ours, found[1:], floor)
+    return not judge or verdict(ours, found[1:], floor)
 
 
 def verdict(ours: Contender, peers: list[Contender], floor: dict[str, float]) -> bool:
@@ -170,21 +140,25 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="runs of each contender (default 3)")
     parser.add_argument("--threads", type=int, default=2, help="threads of every contender (default 2)")
     parser.add_argument("--averages", type=int, nargs="+", default=[1, 2], help="NEX to measure (default 1 2)")
+    parser.add_argument("--keep", type=Path, help="folder for the acquisitions (4 GB and 2 GB), used again next time")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="reconstruction-benchmark-") as name:
+        folder = given.keep or Path(name)
         if given.quick:
-            compare(Path(name), Size(slices=2, coils=8, averages=2, columns=96, rows=80), runs=1, threads=given.threads)
+            size = Size(slices=2, coils=8, averages=2, columns=96, rows=80)
+            compare(folder / "quick", size, runs=1, threads=given.threads, judge=False)
             return 0
         if given.plot:
             from against.cost import draw_cost
 
-            draw_cost(Path(name), ROOT / "docs" / "pictures", runs=given.runs, threads=given.threads)
+            draw_cost(folder / "cost", ROOT / "docs" / "pictures", runs=given.runs, threads=given.threads)
             return 0
         met = True
         for averages in given.averages:
-            folder = Path(name) / str(averages)
-            met &= compare(folder, Size(averages=averages), runs=given.runs, threads=given.threads)
-            shutil.rmtree(folder)
+            place = folder / f"nex{averages}"
+            met &= compare(place, Size(averages=averages), runs=given.runs, threads=given.threads)
+            if not given.keep:
+                shutil.rmtree(place)
         return 0 if met else 1
 
 

@@ -25,8 +25,9 @@ _SPACE = (
 def header_xml(encoded: tuple[int, int], image: tuple[int, int], image_mm: tuple[float, float], slice_mm: float) -> str:
     """The shortest header that describes a Cartesian 2D acquisition; the readout is longer than the image."""
     wide = image_mm[0] * encoded[0] / image[0]
-    spaces = _SPACE.format(name="encodedSpace", x=encoded[0], y=encoded[1], x_mm=wide, y_mm=image_mm[1], z_mm=slice_mm)
-    spaces += _SPACE.format(name="reconSpace", x=image[0], y=image[1], x_mm=image_mm[0], y_mm=image_mm[1], z_mm=slice_mm)
+    lengths = {"y_mm": image_mm[1], "z_mm": slice_mm}
+    spaces = _SPACE.format(name="encodedSpace", x=encoded[0], y=encoded[1], x_mm=wide, **lengths)
+    spaces += _SPACE.format(name="reconSpace", x=image[0], y=image[1], x_mm=image_mm[0], **lengths)
     limits = f"<minimum>0</minimum><maximum>{encoded[1] - 1}</maximum><center>{encoded[1] // 2}</center>"
     return (
         '<?xml version="1.0"?><ismrmrdHeader xmlns="http://www.ismrm.org/ISMRMRD">'
@@ -56,7 +57,13 @@ class IsmrmrdRows:
         self._file.close()
 
     def append(
-        self, samples: npt.NDArray[np.complex64], plane: SlicePlane, *, number: int = 0, average: int = 0, noise: bool = False
+        self,
+        samples: npt.NDArray[np.complex64],
+        plane: SlicePlane,
+        *,
+        number: int = 0,
+        average: int = 0,
+        noise: bool = False,
     ) -> None:
         """Readouts `[line, coil, sample]`: every phase-encode step of one slice and average, or a noise scan."""
         rows = np.empty(len(samples), dtype=self._table.dtype)

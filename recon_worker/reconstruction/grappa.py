@@ -24,7 +24,8 @@ from recon_worker.data.chain_choice import PartialFourier
 from recon_worker.reconstruction.averaging import Coverage
 from recon_worker.reconstruction.coils import combine
 from recon_worker.reconstruction.fourier import to_image, to_kspace
-from recon_worker.reconstruction.sense import line_gains, noise_amplification
+from recon_worker.reconstruction.grappa_noise import Kernel, noise_variances
+from recon_worker.reconstruction.sense import noise_amplification
 
 KERNEL_LINES = 4
 KERNEL_SAMPLES = 5
@@ -34,8 +35,6 @@ REGULARISATION = 0.003
 EQUATION_WEIGHT = 0.75
 """Power of the mean energy of an equation's samples that divides it. Between 0.5 and 1 the error at reductions of 2
 and 3 hardly differs; at 4 it is half of that without weights."""
-BATCH_BYTES = 2 * 1024**2
-"""Size of the maps of as many columns as have their noise computed at a time; a few dozen such sets are in memory."""
 WELL_SEEN = 5.0
 """Pixels this much brighter than their noise count for the median g-factor."""
 
@@ -128,32 +127,6 @@ class _Lattice:
     offset: int
 
 
-@dataclass(frozen=True, eq=False)
-class _Kernel:
-    """Weights of missing lines at one distance from the acquired ones.
-
-    Attributes
-    ----------
-    sources
-        Distances to the acquired lines that take part, in lines.
-    weights
-        `[column, target channel, source line, source channel]`: the kernel along the readout as a factor of every
-        column.
-    """
-
-    sources: tuple[int, ...]
-    weights: torch.Tensor
-
-
-@dataclass(frozen=True)
-class _Term:
-    """A missing line at `distance` from an acquired one, which stands at `place` among the sources of its weights."""
-
-    distance: int
-    kernel: _Kernel
-    place: int
-
-
 def grappa(
     hybrid: torch.Tensor,
     calibration: torch.Tensor,
@@ -194,7 +167,7 @@ def grappa(
     fit = _Fit(calibration, lattice, kernel, regularisation)
     first, last = covered.run
     filled = hybrid.clone()
-    kernels: dict[int, _Kernel] = {}  # of every missing line
+    kernels: dict[int, Kernel] = {}  # of every missing line
     groups: dict[tuple[int, ...], list[int]] = {}
     for line in range(first, last + 1):
         if not covered.counts[line]:
@@ -203,12 +176,12 @@ def grappa(
         weights = fit.weights(sources)
         gathered = torch.stack([hybrid[:, [line + distance for line in targets]] for distance in sources])
         filled[:, targets] = torch.einsum("xdsc,sckx->dkx", weights, gathered)
-        found = _Kernel(sources, weights)
+        found = Kernel(sources, weights)
         kernels.update((line, found) for line in targets)
     run = torch.zeros_like(filled)
     run[:, first : last + 1] = filled[:, first : last + 1]
     image = combine(to_image(run, 1), maps)
-    along, across = _noise_variances(maps, covered, kernels, partial_fourier)
+    along, across = noise_variances(maps, covered, kernels, partial_fourier)
     noise_std = ((along + across) / 2).sqrt()
     g_factor = noise_amplification(noise_std, covered)
     seen = image.abs() > WELL_SEEN * noise_std
@@ -343,73 +316,3 @@ def _along_columns(taps: torch.Tensor, columns: int) -> torch.Tensor:
     turns = -2 * math.pi * place[:, None] * distance[None] / columns
     waves = torch.polar(torch.ones_like(turns), turns).to(taps.dtype)
     return torch.einsum("xj,dsjc->xdsc", waves, taps)
-
-
-def _noise_variances(
-    maps: torch.Tensor, covered: Coverage, kernels: dict[int, _Kernel], partial_fourier: PartialFourier
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Noise variance `[row, column]` along and across the image's phase, for unit noise in a sample acquired once.
-
-    The combined image is a sum over acquired lines k and channels c. With the distances d to the missing lines that k
-    takes part in, a sample of k and c has the factor, but for a phase of modulus one,
-
-        gain(k) conj(map(c)) + sum over d of gain(k + d) exp(2 pi i row d / rows) q(d, c)
-        q(d, c) = sum over channels e of conj(map(e)) weight(d, e, c)
-
-    and the variance is the mean over lines of its squared modulus, summed over channels. `gain` is what partial Fourier
-    makes of a line. Most lines have the same neighbours, so there are few different sums.
-    """
-    parts = [_sums(covered, kernels, gains) for gains in line_gains(covered, partial_fourier)]
-    channels, rows, columns = maps.shape
-    variances = torch.empty((len(parts), rows, columns), dtype=maps.real.dtype, device=maps.device)
-    batch = max(1, BATCH_BYTES // (channels * rows * maps.element_size()))
-    for begin in range(0, columns, batch):
-        some = slice(begin, min(begin + batch, columns))
-        spread = _Spread(maps[:, :, some], some)
-        for part, sums in enumerate(parts):
-            total = torch.zeros((rows, some.stop - some.start), dtype=maps.real.dtype, device=maps.device)
-            for (own, others), amount in sums.items():
-                factor = own * spread.conjugate
-                for term, gain in others:
-                    factor.add_(spread.of(term), alpha=gain)
-                total.add_(torch.view_as_real(factor).square().sum(dim=(0, 3)), alpha=amount / rows)
-            variances[part, :, some] = total
-    return variances[0], variances[-1]
-
-
-def _sums(
-    covered: Coverage, kernels: dict[int, _Kernel], gains: torch.Tensor
-) -> dict[tuple[float, tuple[tuple[_Term, float], ...]], float]:
-    """The different sums of the lines of a run, and the noise power of all the lines that have each."""
-    first, last = covered.run
-    gain = dict(zip(range(first, last + 1), gains.tolist(), strict=True))
-    taking_part: dict[int, list[tuple[_Term, float]]] = {}
-    for line, kernel in kernels.items():
-        for place, distance in enumerate(kernel.sources):
-            if gain[line]:
-                taking_part.setdefault(line + distance, []).append((_Term(-distance, kernel, place), gain[line]))
-    found: dict[tuple[float, tuple[tuple[_Term, float], ...]], float] = {}
-    for line in range(first, last + 1):
-        if covered.counts[line]:
-            key = gain[line], tuple(taking_part.get(line, []))
-            found[key] = found.get(key, 0.0) + 1.0 / float(covered.counts[line])
-    return found
-
-
-class _Spread:
-    """How a sample of each channel comes into the combined image through a missing line, for some columns."""
-
-    def __init__(self, maps: torch.Tensor, columns: slice) -> None:
-        self.conjugate = maps.conj().resolve_conj()
-        self._columns = columns
-        self._known: dict[_Term, torch.Tensor] = {}
-
-    def of(self, term: _Term) -> torch.Tensor:
-        """`[channel, row, column]`."""
-        if term not in self._known:
-            rows = self.conjugate.shape[1]
-            turns = 2 * math.pi * term.distance / rows * (torch.arange(rows, device=self.conjugate.device) - rows // 2)
-            wave = torch.polar(torch.ones_like(turns), turns).to(self.conjugate.dtype)
-            weights = term.kernel.weights[self._columns, :, term.place]
-            self._known[term] = wave[:, None] * torch.einsum("dyx,xdc->cyx", self.conjugate, weights)
-        return self._known[term]

@@ -220,5 +220,5 @@ def test_irregular_lines_and_too_short_blocks_are_refused_in_one_sentence():
 def test_columns_in_batches_give_the_same(monkeypatch: pytest.MonkeyPatch):
     hybrid, lines = _white(0.03), _lines(3)
     whole = _filled(hybrid, lines).noise_std
-    monkeypatch.setattr("recon_worker.reconstruction.grappa.BATCH_BYTES", 8 * 80 * 8 * 7)
+    monkeypatch.setattr("recon_worker.reconstruction.grappa_noise.BATCH_BYTES", 8 * 80 * 8 * 7)
     assert torch.allclose(_filled(hybrid, lines).noise_std, whole, rtol=1e-4)

@@ -66,7 +66,7 @@ class SliceSignal:
     index
         Slice number along the slice direction.
     components
-        What the lines of a scan are put together from.
+        What the lines of a scan are put together from; those that the slice does not hold are left out.
     weights
         `[component, ky]` float32: decay at the echo of each line in the Standard acquisition, 0 for the blood.
     image
@@ -218,9 +218,14 @@ class Scanner:
         sensitivities = self.coils.sensitivities(self.grid.plane(self.planes[index]))
         still = np.zeros(self.scan.encoded_matrix[::-1], dtype=np.complex64)
         echo = echo_trains(self.scan, "Standard").echo
-        components, weights = [], []
+        components: list[Component] = []
+        weights: list[npt.NDArray[np.float32]] = []
         for name, part in self.object_parts(index).items():
-            samples = np.stack([self.grid.encode(part * one) for one in sensitivities])
+            if components and not part.any():
+                continue
+            samples = np.empty((len(sensitivities), *still.shape), dtype=np.complex64)
+            for coil, one in enumerate(sensitivities):
+                samples[coil] = self.grid.encode(part * one)
             components.append(Component(name, times[name], samples))
             weight = np.ones(len(echo), dtype=np.float32)
             if self.echo_imperfections:

@@ -9,6 +9,7 @@ import ismrmrd
 import ismrmrd.xsd
 import numpy as np
 import pytest
+import yaml
 
 from recon_worker.data import InputFault
 from recon_worker.data.geometry import affine_from_planes
@@ -110,6 +111,27 @@ def test_full_size_scans_are_the_papers_table():
         assert scan.n_coils == 32
     assert len(scan_of("AX T2").lines("Fast")) == 192 // 2 + 16
     assert len(scan_of("SAG T1").lines("Fast")) == 224 // 2 + 16
+
+
+def test_full_size_scans_are_those_that_the_preset_expects():
+    """The study's preset is written from Table 1 by other hands."""
+    preset = yaml.safe_load((REPOSITORY / "fixtures" / "presets" / "lumbar-spine-fast.yaml").read_text())
+    seen = 0
+    for protocol in preset["protocols"]:
+        for sequence, expected in protocol["sequences"].items():
+            scan = scan_of(sequence, protocol=protocol["name"])
+            assert [scan.weighting.te_ms, scan.weighting.tr_ms] == [expected["te_ms"], expected["tr_ms"]]
+            assert scan.field_of_view_mm == expected["fov_mm"]
+            assert scan.thickness_mm == expected["slice_thickness_mm"]
+            assert expected["slices"][0] <= scan.n_slices <= expected["slices"][1]
+            assert scan.echo_train_length == expected["echo_train_length"]
+            assert list(scan.matrix) == expected["matrix"]
+            assert scan.bandwidth_khz == float(expected["bandwidth_khz"])
+            assert {name: float(nex) for name, nex in expected["nex"].items()} == {
+                acquisition: scan.nex_of(acquisition) for acquisition in ("Standard", "Fast")
+            }
+            seen += 1
+    assert seen == 6
 
 
 def test_equal_seeds_give_equal_data_and_other_seeds_do_not(tmp_path):

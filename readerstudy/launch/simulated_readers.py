@@ -33,7 +33,10 @@ FAST_EFFECT = {
 SEQUENCE_EFFECT = {"SAG T2 FS": 0.15, "SAG T1": -0.25, "AX T2": 0.0}
 """Added to the fast arm's effect: where NEX falls to 0.5 more is lost."""
 
-ARTIFACT_PROBABILITY = {"Standard": 0.30, "Fast": 0.36}
+REMAINING_EFFECT = {"Standard": 0.0, "Fast": 1.0, "Fast DL25": 0.6, "Fast DL50": 0.3, "Fast DL75": 0.15}
+"""What is left of the fast arm's effect once noise is reduced."""
+
+ARTIFACT_PROBABILITY = {"Standard": 0.30, "Fast": 0.36, "Fast DL25": 0.36, "Fast DL50": 0.35, "Fast DL75": 0.37}
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,6 @@ class SimulatedReaders:
             + self._normal(READER_SD, "reader", reader, criterion)
             + draw.gauss(0.0, READING_SD)
         )
-        if arm != "Standard":
-            latent += FAST_EFFECT.get(criterion, -0.3) + SEQUENCE_EFFECT.get(sequence, 0.0)
+        fast_effect = FAST_EFFECT.get(criterion, -0.3) + SEQUENCE_EFFECT.get(sequence, 0.0)
+        latent += REMAINING_EFFECT.get(arm, 1.0) * fast_effect
         return SimulatedGrade(max(scale[0], min(scale[1], round(latent))))

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from readerstudy.faults import Refusal
 from readerstudy.statistics.plan import AnalysisPlan, plan_from_mapping
+from readerstudy.studies.chains import paper_chain
 from readerstudy.studies.definition import definition_from_mapping
 from readerstudy.studies.presets import preset, preset_folder, preset_names, read_preset
 
@@ -50,7 +51,7 @@ def test_sequences_and_arms_are_those_of_table_3():
     definition = preset(NAME)
     assert list(definition.sequences) == list(dict.fromkeys(row["sequence"] for row in rows("table3.csv")))
     arms = list(dict.fromkeys(row["arm"] for row in rows("table3.csv")))
-    assert {arm.name for arm in definition.arms} <= set(arms)
+    assert [arm.name for arm in definition.arms] == arms
     assert [arm.name for arm in definition.arms if arm.is_reference] == ["Standard"]
 
 
@@ -102,12 +103,24 @@ def test_the_plan_is_the_one_of_the_paper():
 
 
 def test_more_arms_are_data_not_code(content):
-    for percent in (25, 50, 75):
+    there = len(content["arms"])
+    for percent in (30, 60, 90):
         content["arms"].append(
-            {"name": f"Fast DL{percent}", "acquisition": "Fast", "noise_reduction": f"0.{percent}", "colour": "#7fa7c9"}
+            {"name": f"Fast with {percent} % less", "acquisition": "Fast", "noise_reduction": f"0.{percent}"}
         )
     definition = definition_from_mapping(content)
-    assert [arm.noise_reduction for arm in definition.arms][2:] == [Decimal("0.25"), Decimal("0.50"), Decimal("0.75")]
+    assert [arm.noise_reduction for arm in definition.arms][there:] == [Decimal(f"0.{n}") for n in (30, 60, 90)]
+
+
+def test_the_paper_s_arms_and_what_is_taken_of_their_noise():
+    arms = {arm.name: (arm.acquisition, arm.noise_reduction, arm.chain) for arm in preset(NAME).arms}
+    assert arms == {
+        "Standard": ("Standard", 0, paper_chain()),
+        "Fast": ("Fast", 0, paper_chain()),
+        "Fast DL25": ("Fast", Decimal("0.25"), paper_chain()),
+        "Fast DL50": ("Fast", Decimal("0.50"), paper_chain()),
+        "Fast DL75": ("Fast", Decimal("0.75"), paper_chain()),
+    }
 
 
 def at(content, path):

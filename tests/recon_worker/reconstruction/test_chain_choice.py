@@ -19,7 +19,16 @@ from recon_worker.reconstruction.noise import noise_from_scan, whitening_matrix
 from recon_worker.reconstruction.partial_fourier import fill_partial_fourier, noise_level
 from recon_worker.reconstruction.sense import regularisation, unfold
 from tests.recon_worker.reconstruction.objects import kspace_of
-from tests.recon_worker.support import Ellipse, Protocol, Scan, in_memory, pixel_positions, simulate
+from tests.recon_worker.support import (
+    Coils,
+    Ellipse,
+    Protocol,
+    Scan,
+    draw_noise,
+    in_memory,
+    pixel_positions,
+    simulate,
+)
 
 PROTOCOL = Protocol(columns=64, rows=80, read_mm=96.0, phase_mm=100.0, n_coils=6)
 STEPS = np.arange(80)
@@ -131,3 +140,33 @@ def test_line_noise_of_an_image_with_phase_oversampling_is_by_its_own_frequencie
     lines = (STEPS % 2 == 0) | (abs(STEPS - 40) <= 12)
     unfolded = reconstruct(in_memory(only(simulate(PROTOCOL, noise_level=0.03), lines))).line_noise
     assert unfolded[1:20:2].mean() > 1.1 * unfolded[0:20:2].mean()
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ChainChoice(partial_fourier="homodyne"),
+        ChainChoice(partial_fourier="zero filling"),
+        ChainChoice(partial_fourier="homodyne", undersampling=2),
+        ChainChoice(virtual_coils=4, coil_maps="ESPIRiT"),
+    ],
+    ids=["homodyne", "zero filling", "homodyne after SENSE", "ESPIRiT of four virtual coils"],
+)
+def test_noise_map_of_every_chain_equals_the_spread_of_pseudo_replicas(choice: ChainChoice):
+    """Fresh noise on the same signal through the whole chain, everything estimated anew each time."""
+    coils = replace(Coils.make(6), period_mm=150.0)
+    lines = STEPS < 58
+    clean = only(simulate(PROTOCOL, coils=coils), lines)
+    noisy = only(simulate(PROTOCOL, noise_level=0.02, coils=coils), lines)
+    random = np.random.default_rng(13)
+    images, levels = [], []
+    for _ in range(100):
+        fresh = np.moveaxis(draw_noise(noisy.covariance, clean.data.shape[:2] + clean.data.shape[3:], random), 0, 2)
+        data = (clean.data + fresh * clean.acquired[None, :, None, :, None]).astype(np.complex64)
+        volume = reconstruct(in_memory(replace(noisy, data=data)), choice=choice).volume
+        images.append(volume.array[0])
+        levels.append(volume.noise_std[0])
+    replicas, level = np.array(images), np.mean(levels, axis=0)
+    measured = np.sqrt((replicas.real.var(axis=0, ddof=1) + replicas.imag.var(axis=0, ddof=1)) / 2)
+    body = Ellipse(0, 0, 34, 36).inside(*pixel_positions(PROTOCOL))
+    assert np.median((measured / level)[body]) == pytest.approx(1.0, abs=0.05)

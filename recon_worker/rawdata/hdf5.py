@@ -204,10 +204,21 @@ def read_values(file: FileIO, places: Places, kind: str) -> list[npt.NDArray[Any
     buffer = np.empty(int(ends[-1]) if len(ends) else 0, dtype=kind)
     values = np.split(buffer, ends[:-1])
     for start, value in zip(places[:, 0].tolist(), values, strict=True):
-        file.seek(start)
-        if file.readinto(value.view(np.uint8).data) != value.nbytes:
-            raise InputFault("The HDF5 file is truncated: it ends before its declared end.", AGAIN)
+        read_value(file, start, value)
     return values
+
+
+def read_value(file: FileIO, start: int, value: npt.NDArray[Any]) -> None:
+    """Fill `value`, contiguous, with what lies at the checked place `start` of an unbuffered file.
+
+    Raises
+    ------
+    InputFault
+        If the file has become shorter.
+    """
+    file.seek(start)
+    if file.readinto(value.view(np.uint8).data) != value.nbytes:
+        raise InputFault("The HDF5 file is truncated: it ends before its declared end.", AGAIN)
 
 
 def _check_collections(path: Path, base: int, references: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

@@ -26,6 +26,7 @@ from recon_worker.rawdata.hdf5 import (
     open_hdf5,
     own_member,
     read_column,
+    read_value,
     read_values,
 )
 from recon_worker.rawdata.ismrmrd_header import Encoding, IsmrmrdHeader, parse_header
@@ -241,7 +242,13 @@ def _acquisition(
                     return _read_rows(data, wanted_rows, np.full(len(wanted_rows), coils, dtype=np.int64))
                 return [_by_coil(values, coils) for values in read_values(plain, places[wanted_rows], "<f4")]
 
-            yield from walk_slices(table, numbers, grid, averages, read_rows)
+            def read_into(row: int, samples: Samples) -> bool:
+                if places is None or places[row, 1] != 2 * samples.size:
+                    return False
+                read_value(plain, int(places[row, 0]), samples)
+                return True
+
+            yield from walk_slices(table, numbers, grid, averages, read_rows, read_into)
 
     acquired, calibration_lines = _coverage(table, numbers, ny)
     return KSpace(result, slices, summarise(result, acquired, calibration_lines=calibration_lines))

@@ -37,6 +37,9 @@ LINE = np.dtype(
 ReadRows = Callable[[npt.NDArray[np.int64]], list[Samples]]
 """Reads the readouts with these `row` values, in this order: a list of `[coil, sample]` complex64."""
 
+ReadInto = Callable[[int, Samples], bool]
+"""Reads the readout with this `row` into `[coil, sample]`; False if it has another size or must be read otherwise."""
+
 POSITION_TOLERANCE_MM = 0.01
 BLOCK_BYTES = 8 * 2**20
 """Samples that are read at once: small enough to stay in a processor's cache until they are in their place."""
@@ -152,9 +155,15 @@ def check_grid(table: LineTable, grid: Grid) -> int:
 
 
 def walk_slices(
-    table: LineTable, numbers: list[int], grid: Grid, averages: int, read_rows: ReadRows
+    table: LineTable,
+    numbers: list[int],
+    grid: Grid,
+    averages: int,
+    read_rows: ReadRows,
+    read_into: ReadInto | None = None,
 ) -> Iterator[KSpaceSlice]:
-    """The slices in spatial order, one at a time.
+    """The slices in spatial order, one at a time. Whole readouts are read straight into their place by `read_into`,
+    where the format has it.
 
     Raises
     ------
@@ -166,18 +175,35 @@ def walk_slices(
     bounds = np.searchsorted(ordered["slice"], [[number, number + 1] for number in numbers])
     for index, (start, stop) in enumerate(bounds):
         lines = np.sort(ordered[start:stop], order="row")
-        yield _assemble(index, lines, grid, averages, read_rows)
+        yield _assemble(index, lines, grid, averages, read_rows, read_into)
 
 
-def _assemble(index: int, lines: LineTable, grid: Grid, averages: int, read_rows: ReadRows) -> KSpaceSlice:
+def _assemble(
+    index: int, lines: LineTable, grid: Grid, averages: int, read_rows: ReadRows, read_into: ReadInto | None
+) -> KSpaceSlice:
     shape = (grid.coils, grid.phase_encodes, grid.samples)
-    data = np.zeros((averages, *shape), dtype=np.complex64)
+    # A readout of all coils lies together in memory, as in the files.
+    data = np.zeros((averages, grid.phase_encodes, grid.coils, grid.samples), dtype=np.complex64).transpose(0, 2, 1, 3)
     acquired = np.zeros((averages, grid.phase_encodes), dtype=bool)
     turned = np.zeros((averages, grid.phase_encodes), dtype=bool)
     echo = np.full(grid.phase_encodes, -1, dtype=np.int16)
     separate = lines["calibration"] & ~lines["imaging"]
     calibration = np.zeros(shape, dtype=np.complex64) if separate.any() else None
     calibration_counts = np.zeros(grid.phase_encodes, dtype=np.int32)
+    if read_into is not None:
+        straight = lines["imaging"] & ~lines["reversed"] & (lines["samples"] == grid.samples)
+        done = np.zeros(len(lines), dtype=bool)
+        for number in np.flatnonzero(straight):
+            line = lines[number]
+            average, ky = int(line["average"]), int(line["ky"])
+            readout = data[average, :, ky]
+            if not read_into(int(line["row"]), readout):
+                continue
+            _check_finite(readout, index)
+            acquired[average, ky] = done[number] = True
+            if line["echo"] >= 0:
+                echo[ky] = line["echo"]
+        lines = lines[~done]
     block = max(1, BLOCK_BYTES // (grid.coils * grid.samples * 8))
     for begin in range(0, len(lines), block):
         some = lines[begin : begin + block]
@@ -188,11 +214,7 @@ def _assemble(index: int, lines: LineTable, grid: Grid, averages: int, read_rows
                     f"{grid.coils} coils x {line['samples']}.",
                     "The file is damaged; copy it from the scanner again.",
                 )
-            if not _all_finite(samples):
-                raise InputFault(
-                    f"Slice {index + 1} holds samples that are not numbers.",
-                    "The file is damaged; copy it from the scanner again.",
-                )
+            _check_finite(samples, index)
             if line["reversed"]:
                 samples = samples[:, ::-1]
             ky = int(line["ky"])
@@ -214,8 +236,13 @@ def _assemble(index: int, lines: LineTable, grid: Grid, averages: int, read_rows
     )
 
 
-def _all_finite(samples: Samples) -> bool:
+def _check_finite(samples: Samples, index: int) -> None:
     parts = samples.view(np.float32).ravel()
     # A sum of squares is finite only if every part is; it may overflow where none is infinite.
     with np.errstate(over="ignore", invalid="ignore"):
-        return bool(np.isfinite(np.dot(parts, parts))) or bool(np.isfinite(parts).all())
+        finite = bool(np.isfinite(np.dot(parts, parts))) or bool(np.isfinite(parts).all())
+    if not finite:
+        raise InputFault(
+            f"Slice {index + 1} holds samples that are not numbers.",
+            "The file is damaged; copy it from the scanner again.",
+        )

@@ -108,11 +108,14 @@ def average_lines(data: torch.Tensor, acquired: torch.Tensor) -> torch.Tensor:
     if data.shape[0] == 1:
         return data[0] if bool(acquired.all()) else data[0] * weights[0]
     mean = torch.empty_like(data[0])
-    # Coil by coil, so that the sum stays in the processor's cache.
-    for coil in range(data.shape[1]):
-        torch.mul(data[0, coil], weights[0], out=mean[coil])
+    # Line by line or coil by coil, as they lie in memory, so that the sum stays in the processor's cache.
+    outer = 0 if mean.stride(0) >= mean.stride(1) else 1
+    for index in range(mean.shape[outer]):
+        total = mean.select(outer, index)
+        factors = weights if outer == 0 else weights[:, index]
+        torch.mul(data[0].select(outer, index), factors[0], out=total)
         for average in range(1, data.shape[0]):
-            mean[coil] += data[average, coil] * weights[average]
+            total += data[average].select(outer, index) * factors[average]
     return mean
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import torch
 
-CHUNK_BYTES = 6 * 2**20
+CHUNK_BYTES = 3 * 2**19
 """Samples that are transformed at once: small enough to stay in a processor's cache."""
 
 
@@ -44,24 +44,23 @@ def _alternating(length: int, device: torch.device) -> torch.Tensor:
 def image_columns(lines: torch.Tensor, columns: int) -> torch.Tensor:
     """`[coil, ky, column]` from `[coil, ky, kx]`: the middle `columns` after the transform along the readout.
 
-    A few coils at a time, so that they stay in the processor's cache; ky is innermost in memory, for the transform
-    that follows along it.
+    Coil by coil, or a few at a time, so that they stay in the processor's cache; ky is innermost in memory, for the
+    transform that follows along it.
     """
     coils, steps, samples = lines.shape
-    out = torch.empty((coils, columns, steps), dtype=lines.dtype, device=lines.device)
+    out = torch.empty((coils, columns, steps), dtype=lines.dtype, device=lines.device).transpose(1, 2)
     chunk = max(1, CHUNK_BYTES // (steps * samples * lines.element_size()))
     left, right = columns // 2, columns - columns // 2
-    for first in range(0, coils, chunk):
-        some, place = lines[first : first + chunk], out[first : first + chunk]
+    for some, place in zip(lines.split(chunk), out.split(chunk), strict=True):
         if samples % 2:
-            place.copy_(crop_centre(to_image(some, 2), 2, columns).transpose(1, 2))
+            place.copy_(crop_centre(to_image(some, 2), 2, columns))
             continue
         # As in `to_image`, but only what is kept is shifted.
-        raw = torch.fft.ifft(some, dim=2, norm="ortho").transpose(1, 2)
-        place[:, left:] = raw[:, :right]
-        place[:, :left] = raw[:, samples - left :]
-        place[:, (left + 1) % 2 :: 2].neg_()
-    return out.transpose(1, 2)
+        raw = torch.fft.ifft(some, dim=2, norm="ortho")
+        place[:, :, left:] = raw[:, :, :right]
+        place[:, :, :left] = raw[:, :, samples - left :]
+        place[:, :, (left + 1) % 2 :: 2].neg_()
+    return out
 
 
 def crop_centre(array: torch.Tensor, axis: int, length: int) -> torch.Tensor:

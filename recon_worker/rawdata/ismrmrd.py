@@ -37,7 +37,9 @@ from recon_worker.rawdata.ismrmrd_lines import (
     NOISE,
     REVERSE,
     Heads,
+    by_coil,
     is_head,
+    read_rows_through_hdf5,
     readout_contents,
 )
 from recon_worker.rawdata.limits import check_extent
@@ -139,21 +141,6 @@ def _read_heads(table: h5py.Dataset, file_size: int) -> tuple[Heads, Places | No
     return heads, places[0] if places and len(places[0]) == count else None
 
 
-def _read_rows(table: h5py.Dataset, rows: npt.NDArray[np.int64], channels: npt.NDArray[np.int64]) -> list[Samples]:
-    """Runs of neighbouring rows are read at once; echo trains are stored together, so runs are long."""
-    reader = table.fields("data")
-    values: list[npt.NDArray[np.float32]] = []
-    for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
-        values.extend(reader[int(run[0]) : int(run[-1]) + 1])
-    return [_by_coil(value, coils) for value, coils in zip(values, channels.tolist(), strict=True)]
-
-
-def _by_coil(values: npt.NDArray[np.float32], coils: int) -> Samples:
-    if values.size % (2 * coils):
-        raise InputFault("A readout is incomplete.", "The file is damaged; copy it from the scanner again.")
-    return np.ascontiguousarray(values, dtype=np.float32).view(np.complex64).reshape(coils, -1)
-
-
 def _read_noise(table: h5py.Dataset, heads: Heads) -> tuple[Samples, float] | None:
     """`[coil, sample]` of all noise readouts and their sample time in us."""
     rows = np.flatnonzero(heads["flags"] & NOISE)
@@ -169,7 +156,7 @@ def _read_noise(table: h5py.Dataset, heads: Heads) -> tuple[Samples, float] | No
         return None
     enough = int(np.searchsorted(np.cumsum(heads["number_of_samples"][rows]), NOISE_SAMPLES)) + 1
     rows = rows[:enough]
-    lines = _read_rows(table, rows, heads["active_channels"][rows].astype(np.int64))
+    lines = read_rows_through_hdf5(table, rows, heads["active_channels"][rows].astype(np.int64))
     noise = np.concatenate(lines, axis=1)
     if not np.isfinite(noise.view(np.float32)).all():
         raise InputFault("The noise scan holds samples that are not numbers.", AGAIN)
@@ -239,8 +226,8 @@ def _acquisition(
 
             def read_rows(wanted_rows: npt.NDArray[np.int64]) -> list[Samples]:
                 if places is None:
-                    return _read_rows(data, wanted_rows, np.full(len(wanted_rows), coils, dtype=np.int64))
-                return [_by_coil(values, coils) for values in read_values(plain, places[wanted_rows], "<f4")]
+                    return read_rows_through_hdf5(data, wanted_rows, np.full(len(wanted_rows), coils, dtype=np.int64))
+                return [by_coil(values, coils) for values in read_values(plain, places[wanted_rows], "<f4")]
 
             def read_into(row: int, samples: Samples) -> bool:
                 if places is None or places[row, 1] != 2 * samples.size:

@@ -1,16 +1,19 @@
-"""The flags of ISMRMRD readouts: which serve the image, and how many there are of each kind."""
+"""ISMRMRD readouts: their flags (which serve the image, how many there are of each kind) and their samples."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
+import h5py
 import ismrmrd
 import numpy as np
 import numpy.typing as npt
 
+from recon_worker.data import InputFault
 from recon_worker.rawdata.contents import count_readouts
 from recon_worker.rawdata.ismrmrd_header import IsmrmrdHeader
+from recon_worker.rawdata.lines import Samples
 
 Heads = npt.NDArray[np.void]
 
@@ -85,3 +88,21 @@ def readout_contents(header: IsmrmrdHeader, heads: Heads) -> dict[str, Any]:
         **count_readouts(kinds, counters, coils=heads["active_channels"], samples=heads["number_of_samples"]),
         "timing": dict(header.timing),
     }
+
+
+def read_rows_through_hdf5(
+    table: h5py.Dataset, rows: npt.NDArray[np.int64], channels: npt.NDArray[np.int64]
+) -> list[Samples]:
+    """Runs of neighbouring rows are read at once; echo trains are stored together, so runs are long."""
+    reader = table.fields("data")
+    values: list[npt.NDArray[np.float32]] = []
+    for run in np.split(rows, np.flatnonzero(np.diff(rows) != 1) + 1):
+        values.extend(reader[int(run[0]) : int(run[-1]) + 1])
+    return [by_coil(value, coils) for value, coils in zip(values, channels.tolist(), strict=True)]
+
+
+def by_coil(values: npt.NDArray[np.float32], coils: int) -> Samples:
+    """`[coil, sample]` of one readout as the table holds it."""
+    if values.size % (2 * coils):
+        raise InputFault("A readout is incomplete.", "The file is damaged; copy it from the scanner again.")
+    return np.ascontiguousarray(values, dtype=np.float32).view(np.complex64).reshape(coils, -1)

@@ -1,6 +1,6 @@
 """Errors of SENSE, GRAPPA and L1-wavelet on the simulated spine, lines left out of a fully sampled acquisition.
 
-    python benchmarks/parallel_imaging.py OUT [--size small|full] [--sequence "SAG T2 FS"] [--strength 0.25 0.5 1 2]
+    python benchmarks/parallel_imaging.py [OUT] [--size small|full] [--sequence "SAG T2 FS"] [--strength 0.25 0.5 1 2]
 
 Prints the error to the truth in and around the column (root mean square over that of the truth, after one scale) and
 writes a picture of each method beside the truth and its difference to OUT.
@@ -76,7 +76,7 @@ def error(image: np.ndarray, truth: np.ndarray, body: np.ndarray) -> tuple[float
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("test-output/parallel-imaging"))
     parser.add_argument("--size", default="small")
     parser.add_argument("--sequence", default="SAG T2 FS")
     parser.add_argument("--strength", type=float, nargs="+", default=[0.5, 1.0, 2.0])

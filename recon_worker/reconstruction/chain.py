@@ -129,8 +129,9 @@ def _first_slice(kspace: KSpace) -> KSpaceSlice:
 
 
 def _slice_bytes(header: KSpaceHeader) -> int:
+    """Of one slice with what is computed from it: the mean of its averages, coil images, maps."""
     samples, steps = header.encoded_matrix
-    return header.n_averages * header.n_coils * steps * samples * np.dtype(np.complex64).itemsize
+    return (header.n_averages + 3) * header.n_coils * steps * samples * np.dtype(np.complex64).itemsize
 
 
 def _by_row(variances: Sequence[npt.NDArray[np.float64]], rows: int) -> LineNoise:

@@ -17,7 +17,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 MEMORY_BYTES = 640 * 2**20
-"""Samples of slices that may be in memory at once; what is computed from them takes about as much again."""
+"""What the slices that are computed at once may take, with all that is computed from them."""
 
 
 def side_by_side(
@@ -29,8 +29,7 @@ def side_by_side(
     exceed `MEMORY_BYTES`. The first exception in order is raised.
     """
     threads = torch.get_num_threads()
-    # One more item is being read and one waits.
-    affordable = MEMORY_BYTES // max(item_bytes, 1) - 2
+    affordable = MEMORY_BYTES // max(item_bytes, 1)
     at_once = 1 if device.type != "cpu" else max(1, min(threads, affordable))
 
     def compute(item: Item) -> Result:

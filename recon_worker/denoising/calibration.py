@@ -23,6 +23,8 @@ from torch.nn import functional
 POWER_SMOOTHING = 6.0
 STEEPNESS_SMOOTHING = 1.5
 COMPONENTS = 2
+COLOURED = 0.4
+"""Missing part of the lines from which the tables of partial Fourier hold alone."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ class Calibration:
     power, steepness
         `[power]`, `[steepness]` rising grid points.
     regression, variance
-        `[component (along the phase, across), power, steepness]`, relative to the component's own noise variance.
+        `[colour (white, partial Fourier), component (along the phase, across), power, steepness]`, relative to the
+        component's own noise variance.
     suppression
         The suppression that the network is asked for; the calibration holds for it alone.
     """
@@ -75,9 +78,12 @@ class Calibration:
         parts = {name: _rounded(getattr(self, name)) for name in ("power", "steepness", "regression", "variance")}
         return {**parts, "suppression": self.suppression}
 
-    def blends(self, features: Features, factors: list[float]) -> list[Blend]:
-        """One blend for each factor (0: nothing is taken out; 1: all that the network can)."""
-        regression, variance = self._lookup(features)
+    def blends(self, features: Features, factors: list[float], missing_part: float = 0.0) -> list[Blend]:
+        """One blend for each factor (0: nothing is taken out; 1: all that the network can).
+
+        `missing_part` is that of the noise's colour (`colour.LineNoise`).
+        """
+        regression, variance = self._lookup(features, min(missing_part / COLOURED, 1.0))
         result = []
         for factor in factors:
             wanted = (1 - factor) ** 2
@@ -89,13 +95,14 @@ class Calibration:
             result.append(Blend(gain, left))
         return result
 
-    def _lookup(self, features: Features) -> tuple[torch.Tensor, torch.Tensor]:
+    def _lookup(self, features: Features, coloured: float) -> tuple[torch.Tensor, torch.Tensor]:
         device = features.power.device
         low_p, part_p = _position(features.power, self.power.to(device))
         low_s, part_s = _position(features.steepness, self.steepness.to(device))
         steps = len(self.steepness)
         found = []
-        for table in (self.regression, self.variance):
+        for tables in (self.regression, self.variance):
+            table = torch.lerp(tables[0], tables[1], coloured)
             rows = []
             for component in range(COMPONENTS):
                 flat = table[component].reshape(-1).to(device)

@@ -112,7 +112,8 @@ def denoise(
             )
             found = features(noise[0], units.image, colour.spread)
             tissue = _tissue(units)
-            for factor, blend in zip(asked, ready.calibration.blends(found, asked), strict=True):
+            blends = ready.calibration.blends(found, asked, colour.missing_part)
+            for factor, blend in zip(asked, blends, strict=True):
                 change = -blend.gain * noise[0]
                 if sharpening:
                     change = change + correction[0]

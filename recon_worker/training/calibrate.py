@@ -16,10 +16,11 @@ from recon_worker.training.replicas import Scene, smooth_random_phase
 POWER = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15)
 STEEPNESS = (0.0, 0.2, 0.4, 0.7, 1.0, 1.4, 1.8, 2.3, 2.8, 3.4, 4.0, 5.0)
 DRAWS = 6
-SCENES = 160
+SCENES = 132
 WINDOW = 192
 NOISE_RANGE = (0.01, 0.15)
-PARTIAL_FOURIER = 0.35
+PARTIAL_FOURIER = (0.54, 0.64)
+PRIOR = 0.003
 FEWEST = 400.0
 """Weight below which a table's cell is taken from its neighbours instead."""
 
@@ -35,18 +36,18 @@ def calibrate(
 ) -> Calibration:
     """Tables of regression and variance from `scenes` random scenes of `images` (none of them trained on)."""
     rng = np.random.default_rng(seed)
-    shape = (2, len(POWER), len(STEEPNESS))
-    sums = np.zeros((3, *shape))
+    sums = np.zeros((2, 3, 2, len(POWER), len(STEEPNESS)))
     grids = torch.tensor(POWER), torch.tensor(STEEPNESS)
     for number in range(scenes):
         report("calibrating", number / scenes)
-        scene = random_scene(images[number % len(images)], rng)
+        coloured = number % 3 == 2
+        scene = random_scene(images[number % len(images)], rng, coloured)
         for noise, predicted, found in _draws(network, scene, suppression, rng):
-            _add(sums, noise, predicted, found, grids)
-    weight = sums[0]
-    smooth = [_filled(total, weight) for total in sums[1:]]
-    regression = np.clip(smooth[0], 0.0, 1.2)
-    variance = np.maximum(smooth[1], regression**2 + 1e-4)
+            _add(sums[int(coloured)], noise, predicted, found, grids)
+    # What no scene of partial Fourier showed is taken from the white ones.
+    sums[1] += PRIOR * sums[0]
+    regression = np.clip(np.stack([_filled(each[1], each[0]) for each in sums]), 0.0, 1.2)
+    variance = np.maximum(np.stack([_filled(each[2], each[0]) for each in sums]), regression**2 + 1e-4)
     return Calibration(
         grids[0],
         grids[1],
@@ -56,14 +57,14 @@ def calibrate(
     )
 
 
-def random_scene(image: CleanImage, rng: np.random.Generator) -> Scene:
-    """A window of `image` at a random noise level, partial Fourier in a third."""
+def random_scene(image: CleanImage, rng: np.random.Generator, coloured: bool) -> Scene:
+    """A window of `image` at a random noise level; `coloured`: with partial Fourier."""
     native = image.native()
     top = int(rng.integers(0, max(native.shape[0] - WINDOW, 0) + 1))
     left = int(rng.integers(0, max(native.shape[1] - WINDOW, 0) + 1))
     window = native[top : top + WINDOW, left : left + WINDOW]
     sigma = float(np.exp(rng.uniform(*np.log(NOISE_RANGE))))
-    part = float(rng.uniform(0.54, 0.8)) if rng.random() < PARTIAL_FOURIER else 1.0
+    part = float(rng.uniform(*PARTIAL_FOURIER)) if coloured else 1.0
     return Scene(np.ascontiguousarray(window), smooth_random_phase(window.shape, rng), sigma, part)
 
 

@@ -54,9 +54,7 @@ def regions(truth: Image) -> Regions:
     return Regions(tissue, tissue & (steep <= low), tissue & (steep >= high))
 
 
-def noise_left(
-    noisy: npt.NDArray[Any], result: npt.NDArray[Any], scene: Scene, mask: Mask
-) -> tuple[float, float]:
+def noise_left(noisy: npt.NDArray[Any], result: npt.NDArray[Any], scene: Scene, mask: Mask) -> tuple[float, float]:
     """Standard deviation over draws, after over before, in `mask`: of the complex image, and along its phase."""
     before, after = noisy * scene.phase.conj(), result * scene.phase.conj()
 

@@ -109,8 +109,9 @@ def summary(numbers: dict[str, Any]) -> list[str]:
 def _lesions(rows: list[Row]) -> list[str]:
     lines = []
     low = [row for row in rows if row["noise"] == 0.03]
-    least = min(row["kept"] for row in low)
-    lines.append(f"faint lesions at 3 % noise keep at least {least:.2f} (bar 0.9): {_verdict(least >= 0.9)}")
+    if low:
+        least = min(row["kept"] for row in low)
+        lines.append(f"faint lesions at 3 % noise keep at least {least:.2f} (bar 0.9): {_verdict(least >= 0.9)}")
     compared = [row for row in rows if "kept_bm3d" in row]
     behind = [row for row in compared if row["kept"] < row["kept_bm3d"]]
     lines.append(

@@ -19,7 +19,7 @@ from recon_worker.training.pool import SHAPES, SIMULATED_SUBJECTS, image_pool
 
 DATA = Path("../shared/data")
 WORK = Path("state/denoiser")
-SUPPRESSION = 0.5
+SUPPRESSION = 0.0
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import argparse
 import resource
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from recon_worker.data import Volume
 from recon_worker.denoising.denoise import denoise

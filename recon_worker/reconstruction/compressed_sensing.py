@@ -33,6 +33,9 @@ BLOCK = len(SHIFTS)
 MOST_ITERATIONS = 48
 SMALL_CHANGE = 5e-3
 """Change from one block to the next, relative to the image, at which it is done."""
+LEAST_OF_REPLICAS = 32
+"""Iterations of replicas: they start beside the solution, so that the change relative to a bright image is small long
+before the noise of the lines that are filled in has grown to its full size."""
 SEED = 20070612
 """Of the noise of replicas."""
 MATRICES_BYTES = 192 * 1024**2
@@ -168,9 +171,10 @@ def noisy_replicas(
     generator = torch.Generator().manual_seed(seed)
     target = torch.stack([model.adjoint_of_noise(generator) for _ in range(count)])
     start = found + target / model.curvature
-    solved = _fista(model, model.normal(found[None]) + target, strength, start, wavelet, most_iterations, small_change)[
-        0
-    ]
+    adjoint = model.normal(found[None]) + target
+    solved, _, _, _ = _fista(
+        model, adjoint, strength, start, wavelet, most_iterations, small_change, least_iterations=LEAST_OF_REPLICAS
+    )
     return model.within_run(solved)
 
 
@@ -257,6 +261,8 @@ def _fista(
     wavelet: str,
     most_iterations: int,
     small_change: float,
+    *,
+    least_iterations: int = 0,
 ) -> tuple[torch.Tensor, torch.Tensor, int, float]:
     """Images `[replica, row, column]`, the last iterate, the iterations done and the last relative change.
 
@@ -278,7 +284,7 @@ def _fista(
         if iteration % BLOCK == 0:
             before, mean, total = mean, total / BLOCK, torch.zeros_like(total)
             change = float((mean - before).norm() / mean.norm().clamp(min=torch.finfo(torch.float32).tiny))
-            if change < small_change:
+            if change < small_change and iteration >= least_iterations:
                 break
     return mean, current, iteration, change
 

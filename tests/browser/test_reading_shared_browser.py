@@ -3,12 +3,13 @@
 from typing import Any
 
 from django.test import Client
+from playwright.sync_api import Route
 
 from readerstudy.accounts.models import User
 from readerstudy.reading import services
 from readerstudy.studies.models import Membership
 from tests.browser.chromium import until
-from tests.browser.reading_study import ReadingStudy
+from tests.browser.reading_study import ReadingStudy, make_reading_study
 from tests.browser.test_reading_page import Open, ReaderPage, open_page, reading  # noqa: F401  (fixtures)
 
 
@@ -89,6 +90,37 @@ def test_a_reader_ahead_of_what_the_server_knows_goes_on_by_itself(reading: Read
     reading_page.saved()
     assert [len(reading.grades(index)) for index in range(4)] == [5, 5, 5, 0]
     reading_page.errors[:] = []
+
+
+def test_a_reader_faster_than_the_saving_waits_and_meets_no_error(open_page: Open):  # noqa: F811
+    """Four sign-offs are on their way: the server would refuse the fifth series, so the page does not ask for it."""
+    study = make_reading_study(series=5, rows=64, columns=64, slices=3)
+    reading_page = open_page(study)
+    page = reading_page.page
+    reading_page.wait_for_series(study.tokens()[0])
+    reading_page.saved()
+    held: list[Route] = []
+    holding = True
+
+    def pass_on(route: Route) -> None:
+        if holding and route.request.method == "POST":
+            held.append(route)
+        else:
+            route.continue_()
+
+    page.route("**/presentations/*/*", pass_on)
+    for token in study.tokens()[:4]:
+        reading_page.wait_for_series(token)
+        reading_page.press("3", "3", "3", "3", "1", "Enter")
+    until(lambda: page.locator(".cover").inner_text().startswith("Saving."), says="waits for the saving")
+    assert not reading_page.requests_to(study.tokens()[4])
+    holding = False
+    for route in held:
+        route.continue_()
+    reading_page.wait_for_series(study.tokens()[4])
+    reading_page.saved()
+    assert [len(study.grades(index)) for index in range(5)] == [5, 5, 5, 5, 0]
+    assert not reading_page.errors
 
 
 def test_a_way_out(reading: ReadingStudy, open_page: Open):  # noqa: F811

@@ -58,6 +58,7 @@ export class Outbox {
   private running = false;
   private failures = 0;
   private wake: (() => void) | null = null;
+  private watching: (() => void)[] = [];
   private current: SaveState = 'saved';
   private highest = 0;
 
@@ -84,6 +85,11 @@ export class Outbox {
   /** How many sign-offs are still on their way. */
   get signOffsWaiting(): number {
     return this.entries.filter((entry) => entry.kind === 'sign-off').length;
+  }
+
+  /** Done when the next entry has been answered, whether it was kept or refused. */
+  changed(): Promise<void> {
+    return new Promise((done) => this.watching.push(done));
   }
 
   /** Take up what an earlier page left in the store; only what belongs to the given series. */
@@ -136,6 +142,7 @@ export class Outbox {
         this.entries.shift();
         this.options.store?.removeItem(PREFIX + entry.id);
         if (answered.kind === 'refused') this.options.onRefused(entry, answered.message);
+        for (const tell of this.watching.splice(0)) tell();
         if (this.entries.length) this.tell('saving');
       } else {
         this.failures += 1;

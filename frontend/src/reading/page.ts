@@ -132,7 +132,11 @@ export class ReadingPage {
   private async read(token: string, opening: number): Promise<Reading | null> {
     for (let failures = 1; ; failures++) {
       try {
-        return await this.readings.get(token);
+        while (opening === this.opening && !this.readings.mayAsk(token)) {
+          this.view.blank('Saving. The next series comes when the grades before it have arrived.');
+          await this.outbox.changed();
+        }
+        return opening === this.opening ? await this.readings.get(token) : null;
       } catch (error) {
         if (opening !== this.opening) return null;
         // Refused while sign-offs wait: the server does not know yet how far the reader is.

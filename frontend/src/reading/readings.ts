@@ -41,6 +41,11 @@ export class Readings {
     return asked;
   }
 
+  /** Whether the server would give the first open series now; what is known already needs no asking. */
+  mayAsk(token: string): boolean {
+    return this.known.has(token) || this.list.isSignedOff(token) || this.outbox.signOffsWaiting <= UNSIGNED_BEFORE;
+  }
+
   forget(token: string): void {
     this.known.delete(token);
   }

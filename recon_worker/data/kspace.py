@@ -80,15 +80,17 @@ class KSpaceSlice:
         Position of the slice in `KSpaceHeader.planes`.
     data
         `[average, coil, ky, kx]` complex64 on the full grid, zero where nothing was acquired, every readout
-        already in forward direction.
+        already in forward direction. Where `averaged`, one entry: the mean of the lines that were acquired.
     acquired
-        `[average, ky]`: which lines were acquired.
+        `[average, ky]`: which lines were acquired, also where `averaged`.
     echo
         `[ky]` int16: echo number in the train, -1 where unknown.
     reversed_readout
         `[average, ky]`: lines that were acquired backwards (already turned round in `data`).
     calibration
         `[coil, ky, kx]` separately acquired calibration lines, or None (the imaging lines serve).
+    averaged
+        Whether `data` holds the mean over averages, every line divided by its own count.
     """
 
     index: int
@@ -97,6 +99,7 @@ class KSpaceSlice:
     echo: npt.NDArray[np.int16]
     reversed_readout: BoolArray
     calibration: ComplexArray | None = None
+    averaged: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,8 +107,11 @@ class KSpace:
     """A header and a way to walk through the slices; `slices()` may be called again and starts afresh.
 
     `summary` is what `inspect` prints: plain JSON types, in the vocabulary of the field, no patient fields.
+    `averaged_slices` yields the same slices with repeated lines averaged while they are read, which takes less memory
+    and time; None where a format has no such way.
     """
 
     header: KSpaceHeader
     slices: Callable[[], Iterator[KSpaceSlice]]
     summary: dict[str, Any] = field(default_factory=dict)
+    averaged_slices: Callable[[], Iterator[KSpaceSlice]] | None = None

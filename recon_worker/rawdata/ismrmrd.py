@@ -12,6 +12,7 @@ the scanner's vendor, read and phase direction are turned over.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import h5py
@@ -220,7 +221,7 @@ def _acquisition(
         remarks=tuple(remarks),
     )
 
-    def slices() -> Iterator[KSpaceSlice]:
+    def slices(*, averaged: bool = False) -> Iterator[KSpaceSlice]:
         with open_hdf5(path) as file, path.open("rb", buffering=0) as plain:
             data = _members(file)[1]
 
@@ -235,10 +236,11 @@ def _acquisition(
                 read_value(plain, int(places[row, 0]), samples)
                 return True
 
-            yield from walk_slices(table, numbers, grid, averages, read_rows, read_into)
+            yield from walk_slices(table, numbers, grid, averages, read_rows, read_into, averaged=averaged)
 
     acquired, calibration_lines = _coverage(table, numbers, ny)
-    return KSpace(result, slices, summarise(result, acquired, calibration_lines=calibration_lines))
+    summary = summarise(result, acquired, calibration_lines=calibration_lines)
+    return KSpace(result, slices, summary, partial(slices, averaged=True))
 
 
 def _one_value(values: npt.NDArray[np.integer], what: str) -> int:

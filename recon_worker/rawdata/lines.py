@@ -161,9 +161,11 @@ def walk_slices(
     averages: int,
     read_rows: ReadRows,
     read_into: ReadInto | None = None,
+    *,
+    averaged: bool = False,
 ) -> Iterator[KSpaceSlice]:
     """The slices in spatial order, one at a time. Whole readouts are read straight into their place by `read_into`,
-    where the format has it.
+    where the format has it. `averaged`: the mean of repeated lines is all that is kept of them.
 
     Raises
     ------
@@ -175,31 +177,52 @@ def walk_slices(
     bounds = np.searchsorted(ordered["slice"], [[number, number + 1] for number in numbers])
     for index, (start, stop) in enumerate(bounds):
         lines = np.sort(ordered[start:stop], order="row")
-        yield _assemble(index, lines, grid, averages, read_rows, read_into)
+        yield _assemble(index, lines, grid, averages, read_rows, read_into, averaged=averaged and averages > 1)
 
 
 def _assemble(
-    index: int, lines: LineTable, grid: Grid, averages: int, read_rows: ReadRows, read_into: ReadInto | None
+    index: int,
+    lines: LineTable,
+    grid: Grid,
+    averages: int,
+    read_rows: ReadRows,
+    read_into: ReadInto | None,
+    *,
+    averaged: bool,
 ) -> KSpaceSlice:
     shape = (grid.coils, grid.phase_encodes, grid.samples)
     # A readout of all coils lies together in memory, as in the files.
-    data = np.zeros((averages, grid.phase_encodes, grid.coils, grid.samples), dtype=np.complex64).transpose(0, 2, 1, 3)
+    kept = 1 if averaged else averages
+    data = np.zeros((kept, grid.phase_encodes, grid.coils, grid.samples), dtype=np.complex64).transpose(0, 2, 1, 3)
     acquired = np.zeros((averages, grid.phase_encodes), dtype=bool)
     turned = np.zeros((averages, grid.phase_encodes), dtype=bool)
     echo = np.full(grid.phase_encodes, -1, dtype=np.int16)
     separate = lines["calibration"] & ~lines["imaging"]
     calibration = np.zeros(shape, dtype=np.complex64) if separate.any() else None
     calibration_counts = np.zeros(grid.phase_encodes, dtype=np.int32)
+    weights = np.ones(grid.phase_encodes, dtype=np.float32)
+    if averaged:
+        counts = np.bincount(lines["ky"][lines["imaging"]], minlength=grid.phase_encodes)
+        weights = (1 / np.maximum(counts, 1)).astype(np.float32)
+        # Line by line, so that a sum is still in the processor's cache when the next readout is added to it.
+        lines = lines[np.argsort(lines["ky"], kind="stable")]
     if read_into is not None:
+        another = np.empty((grid.coils, grid.samples), dtype=np.complex64)
         straight = lines["imaging"] & ~lines["reversed"] & (lines["samples"] == grid.samples)
         done = np.zeros(len(lines), dtype=bool)
         for number in np.flatnonzero(straight):
             line = lines[number]
             average, ky = int(line["average"]), int(line["ky"])
-            readout = data[average, :, ky]
+            own = data[0 if averaged else average, :, ky]
+            repeated = averaged and acquired[:, ky].any()
+            readout = another if repeated else own
             if not read_into(int(line["row"]), readout):
                 continue
             _check_finite(readout, index)
+            if weights[ky] != 1:
+                readout *= weights[ky]
+            if repeated:
+                own += readout
             acquired[average, ky] = done[number] = True
             if line["echo"] >= 0:
                 echo[ky] = line["echo"]
@@ -221,7 +244,10 @@ def _assemble(
             place = slice(int(line["kx_start"]), int(line["kx_start"]) + int(line["samples"]))
             if line["imaging"]:
                 average = int(line["average"])
-                data[average, :, ky, place] = samples
+                if averaged:
+                    data[0, :, ky, place] += samples * weights[ky]
+                else:
+                    data[average, :, ky, place] = samples
                 acquired[average, ky] = True
                 turned[average, ky] = line["reversed"]
                 if line["echo"] >= 0:
@@ -232,7 +258,13 @@ def _assemble(
     if calibration is not None:
         calibration /= np.maximum(calibration_counts, 1)[:, None]
     return KSpaceSlice(
-        index=index, data=data, acquired=acquired, echo=echo, reversed_readout=turned, calibration=calibration
+        index=index,
+        data=data,
+        acquired=acquired,
+        echo=echo,
+        reversed_readout=turned,
+        calibration=calibration,
+        averaged=averaged,
     )
 
 

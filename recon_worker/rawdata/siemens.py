@@ -8,6 +8,7 @@ against the first two of them (twixtools, `geometry.prs2sct_mdb`; confirmed on a
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -153,9 +154,13 @@ def _acquisition(
         remarks=tuple(remarks),
     )
 
-    def slices() -> Iterator[KSpaceSlice]:
+    def slices(*, averaged: bool = False) -> Iterator[KSpaceSlice]:
         with path.open("rb") as file:
-            yield from walk_slices(table, numbers, grid, averages, lambda wanted: read_rows(file, readouts, wanted))
+
+            def rows(wanted: npt.NDArray[np.int64]) -> list[Samples]:
+                return read_rows(file, readouts, wanted)
+
+            yield from walk_slices(table, numbers, grid, averages, rows, averaged=averaged)
 
     acquired = np.ones(ny, dtype=bool)
     for number in numbers:
@@ -164,7 +169,8 @@ def _acquisition(
         acquired &= present
     separate = table["calibration"] & ~table["imaging"]
     calibration_lines = len(np.unique(table["ky"][separate]))
-    return KSpace(header, slices, summarise(header, acquired, calibration_lines=calibration_lines))
+    summary = summarise(header, acquired, calibration_lines=calibration_lines)
+    return KSpace(header, slices, summary, partial(slices, averaged=True))
 
 
 def _one_value(values: npt.NDArray[np.integer], what: str) -> int:

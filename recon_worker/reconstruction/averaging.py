@@ -98,6 +98,14 @@ def reach_without_gap(held: npt.NDArray[np.bool_], centre: int) -> int:
     return min(centre - lowest, highest - centre) - 1
 
 
+def averaged_lines(piece: KSpaceSlice, device: torch.device | str = "cpu") -> torch.Tensor:
+    """`[coil, ky, kx]` mean of a slice's repeated lines, whether they were averaged while they were read or not."""
+    data = torch.from_numpy(piece.data).to(device)
+    if piece.averaged:
+        return data[0]
+    return average_lines(data, torch.from_numpy(np.ascontiguousarray(piece.acquired)).to(device))
+
+
 def average_lines(data: torch.Tensor, acquired: torch.Tensor) -> torch.Tensor:
     """Complex mean `[coil, ky, kx]` of the acquired lines of `data` `[average, coil, ky, kx]`.
 

@@ -98,7 +98,7 @@ def reconstruct(
         return piece.index, chain.reconstruct(piece), now_dropped
 
     for index, result, now_dropped in side_by_side(
-        kspace.slices(), compute, item_bytes=_slice_bytes(header), device=whitening.device
+        (kspace.averaged_slices or kspace.slices)(), compute, item_bytes=_slice_bytes(kspace), device=whitening.device
     ):
         dropped = dropped or now_dropped
         array[index] = result.image.cpu().numpy()
@@ -128,10 +128,12 @@ def _first_slice(kspace: KSpace) -> KSpaceSlice:
     raise InputFault("The file holds no slices.")
 
 
-def _slice_bytes(header: KSpaceHeader) -> int:
+def _slice_bytes(kspace: KSpace) -> int:
     """Of one slice with what is computed from it: the mean of its averages, coil images, maps."""
+    header = kspace.header
     samples, steps = header.encoded_matrix
-    return (header.n_averages + 3) * header.n_coils * steps * samples * np.dtype(np.complex64).itemsize
+    held = 1 if kspace.averaged_slices else header.n_averages
+    return (held + 3) * header.n_coils * steps * samples * np.dtype(np.complex64).itemsize
 
 
 def _by_row(variances: Sequence[npt.NDArray[np.float64]], rows: int) -> LineNoise:

@@ -24,12 +24,26 @@ def to_kspace(image: torch.Tensor, axis: int) -> torch.Tensor:
 
 
 def _centred(transform: Callable[..., torch.Tensor], array: torch.Tensor, axis: int) -> torch.Tensor:
-    length = array.shape[axis]
+    if array.shape[axis] % 2:
+        array = torch.fft.ifftshift(array, dim=axis)
+    return centred(transform(array, dim=axis, norm="ortho"), axis)
+
+
+def image_not_centred(kspace: torch.Tensor, axis: int) -> torch.Tensor:
+    """What `centred` makes `to_image` of: rows from their middle on, the first half last, and for an even length with
+    every second sign changed. For sums over channels, which need be centred only once."""
+    if kspace.shape[axis] % 2:
+        kspace = torch.fft.ifftshift(kspace, dim=axis)
+    return torch.fft.ifft(kspace, dim=axis, norm="ortho")
+
+
+def centred(raw: torch.Tensor, axis: int) -> torch.Tensor:
+    """`to_image` from `image_not_centred`."""
+    length = raw.shape[axis]
     if length % 2:
-        shifted = torch.fft.ifftshift(array, dim=axis)
-        return torch.fft.fftshift(transform(shifted, dim=axis, norm="ortho"), dim=axis)
+        return torch.fft.fftshift(raw, dim=axis)
     # A shift of the input by half an even length is a change of sign of every second entry of the output.
-    raw, half = transform(array, dim=axis, norm="ortho"), length // 2
+    half = length // 2
     signs = _alternating(half, raw.device).view([half if i == axis % raw.ndim else 1 for i in range(raw.ndim)])
     out = torch.empty_like(raw)
     torch.mul(raw.narrow(axis, 0, half), signs, out=out.narrow(axis, half, half))

@@ -17,9 +17,16 @@ import torch
 
 from recon_worker.data import ChainChoice, InputFault, KSpaceHeader, KSpaceSlice
 from recon_worker.data.chain_choice import PartialFourier
-from recon_worker.reconstruction.averaging import Coverage, average_lines, coverage, reach_without_gap
+from recon_worker.reconstruction.averaging import Coverage, averaged_lines, coverage, reach_without_gap
 from recon_worker.reconstruction.coil_compression import Compression, centre_of_readout, compression
-from recon_worker.reconstruction.coils import CALIBRATION_STEPS, coil_maps, combine, mix_channels
+from recon_worker.reconstruction.coils import (
+    CALIBRATION_STEPS,
+    CalibrationMaps,
+    calibration_maps,
+    combine,
+    combine_columns,
+    mix_channels,
+)
 from recon_worker.reconstruction.compressed_sensing import compressed_sensing, noisy_replicas
 from recon_worker.reconstruction.echo_phase import EchoPhases, echo_phases, without_echo_phases
 from recon_worker.reconstruction.espirit import MOST_STEPS, EspiritMaps, espirit_maps
@@ -48,9 +55,9 @@ class Calibration:
     source
         Which lines, in words.
     hybrid
-        `[channel, ky, column]`, whitened.
+        `[channel, ky, column]`, whitened; empty where the maps need no more than `block`.
     block
-        `[channel, line, wide column]`: the lines that the maps use, whitened, with the readout's oversampling.
+        `[channel, line, kx]`: the lines that the maps use, whitened, with the readout's oversampling.
     reach
         Lines without a gap on both sides of the centre.
     steps
@@ -136,11 +143,9 @@ class SliceChain:
         InputFault
             If the slice is incomplete, or undersampled by more than its calibration lines and coils allow.
         """
-        header, device = self.header, self.whitening.device
+        header = self.header
         covered = coverage(piece, header.ky_centre)
-        lines = average_lines(
-            torch.from_numpy(piece.data).to(device), torch.from_numpy(np.ascontiguousarray(piece.acquired)).to(device)
-        )
+        lines = averaged_lines(piece, self.whitening.device)
         source, separate, reach = _calibration_lines(header, piece, covered, lines)
         if covered.undersampled and reach < MIN_CALIBRATION_REACH:
             raise InputFault(
@@ -149,11 +154,50 @@ class SliceChain:
                 f"sensitivities need {2 * MIN_CALIBRATION_REACH + 1}.",
                 "Export the acquisition with its calibration lines (reference scan).",
             )
+        result = (
+            self._combine_directly(lines, separate, source, reach, covered)
+            if self._direct(covered)
+            else self._by_channel(piece, lines, separate, source, reach, covered)
+        )
+        rows = header.image_matrix[1]
+        image, noise_std = self._complete(result.image, covered), result.noise_std
+        if isinstance(noise_std, torch.Tensor):
+            noise_std = crop_centre(noise_std, 0, rows)
+        scale = float(np.sqrt(_readout_part(piece)))
+        return replace(result, image=crop_centre(image, 0, rows), noise_std=noise_std * scale)
+
+    def _direct(self, covered: Coverage) -> bool:
+        """Whether nothing needs all whitened channels at once."""
+        choice = self.choice
+        by_channel = choice.echo_phase_correction or choice.virtual_coils or choice.coil_maps != "calibration block"
+        return not (covered.undersampled or by_channel)
+
+    def _combine_directly(
+        self, lines: torch.Tensor, separate: torch.Tensor, source: str, reach: int, covered: Coverage
+    ) -> SliceResult:
+        """Whitened, weighted with the maps and combined a few columns at a time."""
+        calibration = self._calibration(source, separate, torch.empty(0), reach)
+        image = combine_columns(
+            image_columns(lines, self.header.image_matrix[0]), self.whitening, self._calibration_maps(calibration)
+        )
+        return self._combined(image, covered, calibration)
+
+    def _by_channel(
+        self,
+        piece: KSpaceSlice,
+        lines: torch.Tensor,
+        separate: torch.Tensor,
+        source: str,
+        reach: int,
+        covered: Coverage,
+    ) -> SliceResult:
+        """From whitened channels, on the encoded grid, before partial Fourier."""
         hybrid = self._white_columns(lines)
-        calibration = self._calibration(source, lines, separate, hybrid, reach)
+        apart = hybrid if separate is lines else self._white_columns(separate)
+        calibration = self._calibration(source, separate, apart, reach)
         phases = None
         if self.choice.echo_phase_correction and not covered.undersampled:
-            phases = echo_phases(hybrid, piece.echo, covered.counts, header.ky_centre)
+            phases = echo_phases(hybrid, piece.echo, covered.counts, self.header.ky_centre)
         if phases:
             hybrid, calibration = self._without(phases, piece, hybrid, calibration)
         compressed = None
@@ -161,39 +205,27 @@ class SliceChain:
             compressed, hybrid, calibration = _compress(hybrid, calibration, self.choice.virtual_coils)
         maps, espirit = self._maps(calibration)
         if not covered.undersampled:
-            result = self._combine(hybrid, maps, covered, calibration)
+            result = self._combined(combine(to_image(hybrid, 1), maps), covered, calibration)
         elif self.choice.parallel_imaging == "GRAPPA":
             result = self._fill_from_neighbours(hybrid, maps, covered, calibration)
         elif self.choice.parallel_imaging == "L1-wavelet":
             result = self._fill_sparsely(piece, hybrid, maps, covered, calibration)
         else:
             result = self._unfold(piece, hybrid, maps, covered, calibration)
-        rows = header.image_matrix[1]
-        image, noise_std = self._complete(result.image, covered), result.noise_std
-        if isinstance(noise_std, torch.Tensor):
-            noise_std = crop_centre(noise_std, 0, rows)
-        scale = float(np.sqrt(_readout_part(piece)))
-        return replace(
-            result,
-            image=crop_centre(image, 0, rows),
-            noise_std=noise_std * scale,
-            compression=compressed,
-            espirit=espirit,
-            echo_phases=phases,
-        )
+        return replace(result, compression=compressed, espirit=espirit, echo_phases=phases)
 
     def _calibration(
-        self, source: str, lines: torch.Tensor, separate: torch.Tensor, hybrid: torch.Tensor, reach: int
+        self, source: str, separate: torch.Tensor, hybrid: torch.Tensor, reach: int
     ) -> Calibration:
-        """From the lines `separate` `[coil, ky, kx]`, which may be the image `lines` themselves."""
+        """From the lines `separate` `[coil, ky, kx]`; `hybrid` is all of them, white."""
         header, centre = self.header, self.header.ky_centre
         steps = min(reach, CALIBRATION_STEPS // 2)
         samples = steps * header.encoded_field_of_view_mm[0] / header.encoded_field_of_view_mm[1]
         block = separate[:, max(centre - steps, 0) : centre + steps + 1]
         return Calibration(
             source,
-            hybrid if separate is lines else self._white_columns(separate),
-            mix_channels(self.whitening, image_columns(block, block.shape[2])),
+            hybrid,
+            torch.tensordot(self.whitening, block, dims=1),
             reach,
             steps,
             samples,
@@ -209,29 +241,33 @@ class SliceChain:
             return corrected, calibration
         first = max(self.header.ky_centre - calibration.steps, 0)
         echo = piece.echo[first : first + calibration.block.shape[1]]
-        block = without_echo_phases(calibration.block, phases, echo, columns)
-        return corrected, replace(calibration, hybrid=corrected, block=block)
+        block = without_echo_phases(to_image(calibration.block, 2), phases, echo, columns)
+        return corrected, replace(calibration, hybrid=corrected, block=to_kspace(block, 2))
 
     def _maps(self, calibration: Calibration) -> tuple[torch.Tensor, EspiritMaps | None]:
         """`[channel, row, column]`, and how ESPIRiT went if it was chosen."""
-        centre, columns = self.header.ky_centre, self.header.image_matrix[0]
-        maps = coil_maps(
+        columns = self.header.image_matrix[0]
+        maps = self._calibration_maps(calibration).whole()
+        if self.choice.coil_maps == "calibration block":
+            return maps, None
+        steps = min(calibration.steps, MOST_STEPS)
+        middle = slice(calibration.steps - steps, calibration.steps + steps + 1)
+        samples = calibration.samples * columns / calibration.block.shape[2] * steps / max(calibration.steps, 1)
+        block = to_kspace(crop_centre(to_image(calibration.block[:, middle], 2), 2, columns).contiguous(), 2)
+        found = espirit_maps(centre_of_readout(block, samples), maps)
+        return found.maps, found.without_pixels()
+
+    def _calibration_maps(self, calibration: Calibration) -> CalibrationMaps:
+        centre = self.header.ky_centre
+        return calibration_maps(
             calibration.block,
             ky_centre=centre,
             half_width_steps=calibration.steps,
             half_width_samples=calibration.samples,
             first_line=max(centre - calibration.steps, 0),
             rows=self.header.encoded_matrix[1],
-            columns=columns,
+            columns=self.header.image_matrix[0],
         )
-        if self.choice.coil_maps == "calibration block":
-            return maps, None
-        steps = min(calibration.steps, MOST_STEPS)
-        middle = slice(calibration.steps - steps, calibration.steps + steps + 1)
-        samples = calibration.samples * columns / calibration.block.shape[2] * steps / max(calibration.steps, 1)
-        block = to_kspace(crop_centre(calibration.block[:, middle], 2, columns).contiguous(), 2)
-        found = espirit_maps(centre_of_readout(block, samples), maps)
-        return found.maps, found.without_pixels()
 
     def _complete(self, image: torch.Tensor, covered: Coverage) -> torch.Tensor:
         """Partial Fourier, where a side is missing."""
@@ -243,13 +279,11 @@ class SliceChain:
         """`[channel, ky, column]` from `[coil, ky, kx]`: readout transform, oversampling removed, whitened."""
         return mix_channels(self.whitening, image_columns(lines, self.header.image_matrix[0]))
 
-    def _combine(
-        self, hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, calibration: Calibration
-    ) -> SliceResult:
+    def _combined(self, image: torch.Tensor, covered: Coverage, calibration: Calibration) -> SliceResult:
         method = self.choice.partial_fourier
         levels = noise_levels(covered, method)
         spectra = line_noise(line_variance(covered), covered, method)
-        return SliceResult(combine(to_image(hybrid, 1), maps), levels[0], levels, spectra, covered, calibration)
+        return SliceResult(image, levels[0], levels, spectra, covered, calibration)
 
     def _unfold(
         self,
@@ -315,8 +349,9 @@ def _compress(
     hybrid: torch.Tensor, calibration: Calibration, virtual_coils: int
 ) -> tuple[Compression, torch.Tensor, Calibration]:
     """The virtual coils of this slice, and what they measured."""
-    found = compression(centre_of_readout(to_kspace(calibration.block, 2), calibration.samples), virtual_coils)
-    compressed, block = (mix_channels(found.matrix, each) for each in (hybrid, calibration.block))
+    found = compression(centre_of_readout(calibration.block, calibration.samples), virtual_coils)
+    compressed = mix_channels(found.matrix, hybrid)
+    block = torch.tensordot(found.matrix, calibration.block, dims=1)
     apart = compressed
     if calibration.hybrid is not hybrid:
         apart = mix_channels(found.matrix, calibration.hybrid)
@@ -357,4 +392,4 @@ def _calibration_lines(
 def _readout_part(piece: KSpaceSlice) -> float:
     """Part of the readout grid that was acquired (less than 1 for asymmetric echoes); the rest adds no noise."""
     average, step = np.argwhere(piece.acquired)[0]
-    return float(np.any(piece.data[average, :, step] != 0, axis=0).mean())
+    return float(np.any(piece.data[0 if piece.averaged else average, :, step] != 0, axis=0).mean())

@@ -219,6 +219,33 @@ def test_a_line_acquired_again_is_an_average(tmp_path: Path):
     assert np.array_equal(piece.data[1, :, 7], 3 * scan.data[0, 0, :, 7])
 
 
+def test_repeated_lines_are_averaged_while_they_are_read(tmp_path: Path):
+    """Once, twice, three times, backwards and with fewer samples: the mean of each line by its own count."""
+    scan = simulate(PROTOCOL, noise_level=0.02)
+    lines = []
+    for line in scan_lines(scan):
+        if not line.flags and line.average and line.ky == 3:
+            continue
+        if not line.flags and line.average and line.ky % 4 == 1:
+            line = replace(line, samples=line.samples[:, ::-1], flags=("reverse",), centre_sample=48)
+        elif not line.flags and line.average and line.ky % 4 == 2:
+            line = replace(line, samples=line.samples[:, 16:], centre_sample=32)
+        lines.append(line)
+    lines += [Line(scan.data[index, 0, :, 7] * 3, ky=7, slice=index, average=2) for index in range(3)]
+    kspace = open_kspace(write_ismrmrd(tmp_path / "scan.h5", PROTOCOL, lines))
+    assert kspace.averaged_slices is not None
+    for whole, mean in zip(kspace.slices(), kspace.averaged_slices(), strict=True):
+        assert (whole.averaged, mean.averaged, mean.data.shape) == (False, True, (1, *whole.data.shape[1:]))
+        assert sorted(set(whole.acquired.sum(axis=0))) == [1, 2, 3]
+        assert np.array_equal(mean.acquired, whole.acquired)
+        assert np.array_equal(mean.reversed_readout, whole.reversed_readout)
+        expected = whole.data.sum(axis=0) / whole.acquired.sum(axis=0)[:, None]
+        assert np.allclose(mean.data[0], expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+    in_full = reconstruct(replace(kspace, averaged_slices=None)).volume
+    assert np.allclose(reconstruct(kspace).volume.array, in_full.array, atol=1e-6 * np.abs(in_full.array).max())
+    assert np.array_equal(reconstruct(kspace).volume.noise_std, in_full.noise_std)
+
+
 def test_readouts_that_are_no_image_are_left_out(tmp_path: Path):
     protocol = Protocol(n_slices=1)
     scan = simulate(protocol, noise_level=0.02)

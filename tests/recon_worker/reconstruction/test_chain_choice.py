@@ -13,7 +13,7 @@ from recon_worker.data import ChainChoice
 from recon_worker.reconstruction.averaging import Coverage, average_lines
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.chain_lineage import CHAIN_VERSION
-from recon_worker.reconstruction.coils import coil_maps, combine, mix_channels
+from recon_worker.reconstruction.coils import calibration_maps, combine, mix_channels
 from recon_worker.reconstruction.fourier import image_columns, to_image
 from recon_worker.reconstruction.noise import noise_from_scan, whitening_matrix
 from recon_worker.reconstruction.partial_fourier import fill_partial_fourier, noise_level
@@ -69,16 +69,15 @@ def test_the_default_choice_is_the_plain_sequence_of_steps_bit_for_bit(averages:
         steps = np.flatnonzero(lines)
         covered = Coverage(scan.acquired.sum(axis=0).astype(np.int64), int(steps[0]), int(steps[-1]), 40)
         reach = min(16, covered.fully_sampled_reach)
-        wide = mix_channels(whitening, image_columns(mean[:, 40 - reach : 41 + reach], PROTOCOL.samples))
-        maps = coil_maps(
-            wide,
+        maps = calibration_maps(
+            torch.tensordot(whitening, mean[:, 40 - reach : 41 + reach], dims=1),
             ky_centre=40,
             half_width_steps=reach,
             half_width_samples=reach * 192.0 / 100.0,
             first_line=40 - reach,
             rows=80,
             columns=PROTOCOL.columns,
-        )
+        ).whole()
         if covered.undersampled:
             image = unfold(hybrid, maps, covered, regularisation(hybrid, covered)).image
         else:

@@ -15,9 +15,10 @@ from recon_worker.phantom.protocol import scan_of
 from recon_worker.phantom.scanner import FineGrid, set_up
 from recon_worker.phantom.simulate import write_sequence
 from recon_worker.rawdata.open import open_kspace
+from recon_worker.reconstruction import coils
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.coil_compression import centre_of_readout
-from recon_worker.reconstruction.coils import coil_maps, combine
+from recon_worker.reconstruction.coils import calibration_maps, coil_maps, combine, combine_columns, mix_channels
 from recon_worker.reconstruction.espirit import espirit_maps
 from recon_worker.reconstruction.fourier import crop_centre, to_image, to_kspace
 from recon_worker.reconstruction.noise import noise_from_scan, whitening_matrix
@@ -151,3 +152,23 @@ def test_a_body_cut_off_by_the_images_ends_does_not_spoil_the_maps_there():
     ideal = np.abs(combine(images, maps).numpy())
     found = np.abs(reconstruct(in_memory(scan)).volume.array[0])
     assert np.linalg.norm(found[ends] - ideal[ends]) / np.linalg.norm(ideal[ends]) < 0.01
+
+
+@pytest.mark.parametrize("rows", [40, 42, 41])
+def test_combining_a_few_columns_at_a_time_changes_nothing(rows: int, monkeypatch: pytest.MonkeyPatch):
+    draw = torch.Generator().manual_seed(3)
+    measured = torch.randn((6, rows, 50), dtype=torch.complex64, generator=draw)
+    whitening = torch.randn((5, 6), dtype=torch.complex64, generator=draw)
+    steps, first = 8, rows // 2 - 8
+    maps = calibration_maps(
+        to_kspace(mix_channels(whitening, measured)[:, first : first + 17].contiguous(), 2),
+        ky_centre=rows // 2,
+        half_width_steps=steps,
+        half_width_samples=9.0,
+        first_line=first,
+        rows=rows,
+        columns=50,
+    )
+    at_once = combine(to_image(mix_channels(whitening, measured), 1), maps.whole())
+    monkeypatch.setattr(coils, "BLOCK_BYTES", 7 * 6 * rows * 8)
+    assert torch.allclose(combine_columns(measured, whitening, maps), at_once, atol=2e-6 * float(at_once.abs().max()))

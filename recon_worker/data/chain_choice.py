@@ -50,7 +50,7 @@ class ChainChoice:
     partial_fourier
         How the lines of the missing side are filled in.
     wavelet_strength
-        Threshold of L1-wavelet, in units of the noise's standard deviation.
+        Threshold of L1-wavelet, in units of the noise's standard deviation; 0.5 had the least error on the simulator.
     apodization
         "mild" lowers truncation ringing at the cost of sharpness. Only where no network follows.
     """
@@ -63,7 +63,7 @@ class ChainChoice:
     virtual_coils: int | None = None
     echo_phase_correction: bool = False
     partial_fourier: PartialFourier = "POCS"
-    wavelet_strength: float = 1.0
+    wavelet_strength: float = 0.5
     apodization: Apodization = "none"
 
     def as_json(self) -> dict[str, Any]:

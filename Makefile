@@ -31,8 +31,10 @@ acceptance: packages-test $(RUN)/test frontend ## long checks: load, faults, lar
 	@$(BIN)/python -m pytest tests -m acceptance --durations=15
 
 bench: packages-test $(RUN)/bench ## timings, as ratios against a peer in one run
-	@set -e; for script in benchmarks/*.py; do [ -e "$$script" ] || { echo "no benchmarks yet"; exit 0; }; \
-		echo "== $$script"; $(BIN)/python $$script; done
+	@missed=""; for script in benchmarks/*.py; do \
+		echo "== $$script"; $(BIN)/python $$script || missed="$$missed $$script"; done; \
+		if [ -n "$$missed" ]; then echo "== A BAR WAS MISSED, or the script failed:$$missed"; exit 1; fi; \
+		echo "== Every bar was met."
 
 evaluate-denoiser: $(RUN)/test ## all measures of the denoiser on held-out data, report in docs/denoising
 	@$(BIN)/python -m recon_worker.training evaluate

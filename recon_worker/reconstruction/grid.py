@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
+from scipy import ndimage
 
 from recon_worker.data import InputFault, Volume
 
@@ -90,6 +91,7 @@ def _onto(reference: Volume, volume: Volume, offset: npt.NDArray[np.float64], fi
     noise = None if volume.noise_std is None else volume.noise_std[start:stop]
     if np.abs(offset[1:]).max() > PIXEL_TOLERANCE:
         array = _shifted(array, float(offset[1]), float(offset[2]))
+        noise = None if noise is None else _shifted_level(noise, float(offset[1]), float(offset[2]))
     affine = reference.affine.copy()
     affine[:3, 3] += first * affine[:3, 0]
     return replace(volume, array=array, affine=affine, noise_std=noise)
@@ -103,3 +105,10 @@ def _shifted(array: npt.NDArray[np.generic], rows: float, columns: float) -> npt
     if not np.iscomplexobj(array):
         return np.asarray(moved.real.astype(array.dtype))
     return np.asarray(moved.astype(np.complex64))
+
+
+def _shifted_level(level: npt.NDArray[np.float32], rows: float, columns: float) -> npt.NDArray[np.float32]:
+    """`[slice, row, column]` noise level moved like the image: linear between pixels, so that it stays positive, and
+    round the ends, as a linear phase moves the image."""
+    moved = ndimage.shift(level, (0, rows, columns), order=1, mode="grid-wrap")
+    return np.asarray(moved, dtype=np.float32)

@@ -60,6 +60,22 @@ def test_a_small_shift_in_the_slice_plane_is_undone():
     assert np.abs(np.abs(first.array) - np.abs(moved.array)).max() > 0.1 * np.abs(first.array).max()
 
 
+def test_the_noise_map_moves_with_the_image():
+    """By whole pixels exactly, round the ends; by parts of a pixel between the neighbours' levels; never below them."""
+    shape = (2, 40, 48)
+    level = np.random.default_rng(4).uniform(0.5, 2.0, shape).astype(np.float32)
+    volume = replace(_volume(replace(PROTOCOL, n_slices=2)), noise_std=level)
+    for rows, columns in ((2, -3), (0.5, 0.0)):
+        affine = volume.affine.copy()
+        affine[:3, 3] += affine[:3, 1] * rows + affine[:3, 2] * columns
+        _, moved = common_grid([volume, replace(volume, affine=affine)])
+        assert moved.noise_std is not None
+        assert moved.noise_std.dtype == np.float32
+        whole = np.roll(level, (int(rows), int(columns)), axis=(1, 2))
+        expected = whole if rows == int(rows) else (level + np.roll(level, 1, axis=1)) / 2
+        assert np.allclose(moved.noise_std, expected, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("other", "words"),
     [

@@ -56,6 +56,10 @@ def canonical_chain(content: Any, whose: str = "The chain") -> dict[str, Any]:
             f"{whose} asks for GRAPPA with a variable density pattern, and GRAPPA fills in regular gaps only.",
             "Choose the regular pattern, or SENSE or L1-wavelet.",
         )
+    if chosen["undersampling"] > 1 and chosen["echo_phase_correction"]:
+        raise Refusal(
+            f"{whose} drops lines on purpose, and echo phase correction needs all lines.", "Choose one of the two."
+        )
     return chosen
 
 

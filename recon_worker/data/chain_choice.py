@@ -46,7 +46,8 @@ class ChainChoice:
     virtual_coils
         Compress the coils to so many (after whitening); None keeps all.
     echo_phase_correction
-        Remove the phase that differs between the echoes of the train, measured on the lines around the centre.
+        Remove the phase by which odd and even echoes of the train differ, measured at all borders between their bands
+        of lines. Needs all lines: not together with undersampling.
     partial_fourier
         How the lines of the missing side are filled in.
     wavelet_strength
@@ -121,5 +122,10 @@ def chain_choice(content: Mapping[str, Any]) -> ChainChoice:
         raise InputFault(
             "GRAPPA fills in regular gaps only, and the chain's pattern is “variable density”.",
             "Choose the regular pattern, or SENSE or L1-wavelet.",
+        )
+    if choice.undersampling > 1 and choice.echo_phase_correction:
+        raise InputFault(
+            "Echo phase correction needs all lines, and the chain drops lines on purpose.",
+            "Choose one of the two.",
         )
     return choice

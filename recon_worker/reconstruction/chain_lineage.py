@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from recon_worker.data import ChainChoice, KSpaceHeader
-from recon_worker.reconstruction.echo_phase import SIGNIFICANT
+from recon_worker.reconstruction import echo_phase
+from recon_worker.reconstruction.echo_phase import MISSING_LINES
 from recon_worker.reconstruction.espirit import KERNEL, SUBSPACE_THRESHOLD
 from recon_worker.reconstruction.noise import NoiseModel
 from recon_worker.reconstruction.partial_fourier import describe
@@ -24,10 +25,8 @@ def remarks(
 ) -> tuple[str, ...]:
     """Sentences on what was done, for the coordinator only."""
     told_once = [dropped.remark(choice)] if dropped else []
-    if choice.echo_phase_correction and not any(result.echo_phases for result in told):
-        told_once.append(
-            "Echo phases were not corrected: lines are missing, or the file does not say which echo each line is."
-        )
+    if choice.echo_phase_correction:
+        told_once += _echo_phase_remark(told)
     unfolded = [result for result in told if result.unfolding]
     if not unfolded:
         return tuple(told_once)
@@ -98,23 +97,35 @@ def _averaging_step(told: Sequence[SliceResult]) -> dict[str, Any]:
 
 
 def _echo_phase_step(told: Sequence[SliceResult]) -> dict[str, Any]:
-    found = [result.echo_phases for result in told if result.echo_phases]
+    found = [result.echo_phases for result in told]
+    measured = [each for each in found if each and each.borders]
     step: dict[str, Any] = {
         "step": "echo phase correction",
-        "method": "lines beside the border between two echoes, predicted from the other echo through the coils",
-        "slices": len(found),
-        "significance": SIGNIFICANT,
+        "method": "odd against even echoes: lines beside the border of two echoes, predicted from the other one",
+        "slices_corrected": sum(1 for each in found if each and not each.reason),
+        **echo_phase.parameters(),
     }
-    if found:
-        constants = np.abs([each.constant for each in found if each.echoes == found[0].echoes])
-        slopes = np.abs([each.slope for each in found if each.echoes == found[0].echoes])
+    if measured:
         step |= {
-            "echoes": list(found[0].echoes),
-            "constant_radian": np.median(constants, axis=0).tolist(),
-            "slope_radian_across_image": np.median(slopes, axis=0).tolist(),
-            "value": "median size over slices",
+            "centre_echo": measured[0].centre_echo,
+            "radian": "phase of every second echo against the centre's, for each slice; slope across the image",
+            "constant_taken_off": [each.constant for each in measured],
+            "slope_taken_off": [each.slope for each in measured],
+            "constant_measured": [each.measured[0] for each in measured],
+            "constant_deviation": [each.deviation[0] for each in measured],
+            "slope_measured": [each.measured[1] for each in measured],
+            "slope_deviation": [each.deviation[1] for each in measured],
+            "borders": [each.borders for each in measured],
         }
     return step
+
+
+def _echo_phase_remark(told: Sequence[SliceResult]) -> list[str]:
+    """Why echo phases were corrected in no slice; nothing if they were in one."""
+    reasons = [result.echo_phases.reason if result.echo_phases else MISSING_LINES for result in told]
+    if not reasons or not all(reasons):
+        return []
+    return [f"Echo phases were not corrected: {max(reasons, key=reasons.count)}."]
 
 
 def _compression_step(told: Sequence[SliceResult], channels: int) -> list[dict[str, Any]]:
@@ -176,7 +187,7 @@ def _unfolding_step(unfolded: Sequence[SliceResult]) -> dict[str, Any]:
         "method": "SENSE: regularised least squares, solved directly for every image column",
         "iterations": 0,
         "regularisation": {"least": min(strengths), "most": max(strengths)},
-        "regularisation_unit": "noise power of a sample acquired once",
+        "regularisation_unit": "noise power over signal power of a pixel, median where the image is well seen",
         "g_factor_median": float(np.median([each.numbers["g_factor"] for each in details])),
         "missing_lines_determined": min(each.numbers["recovered"] for each in details),
     }

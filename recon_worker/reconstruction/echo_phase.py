@@ -1,19 +1,24 @@
-"""Phase that differs between the echoes of a train, measured on the image lines themselves and taken off.
+"""Phase between odd and even echoes of a train, measured on the image lines themselves and taken off.
 
-Eddy currents and refocusing pulses that are not exact leave each echo with a phase of its own: constant, and linear
-along the readout of the image (an echo that is not in the middle of the readout). Each echo fills its own band of
-k-space, so the phase steps at the bands' borders make ghosts and blur. No reference scan is needed: a line follows
-from the two before it through the coils, as in GRAPPA (Griswold et al., MRM 47:1202, 2002). The weights come from lines
-of one echo, where no phase can enter. At every border they predict the first line of one echo from the last lines of
-the other, and the phase between prediction and measurement, less that of predictions within the echoes close by (far
-from the centre of k-space the weights are a little off), is the difference of the two echoes. All differences
-together, weighted by how well they are known, give the phases relative to the echo that holds the centre of k-space.
+Eddy currents and refocusing pulses that are not exact leave odd and even echoes with different phases (Meiboom and
+Gill, Rev. Sci. Instrum. 29:688, 1958): constant, and linear along the readout of the image (an echo that is not in the
+middle of the readout). Each echo fills its own band of k-space, so the phase steps at the bands' borders make ghosts
+and blur. No reference scan is needed: a line follows from the two before it through the coils, as in GRAPPA (Griswold
+et al., MRM 47:1202, 2002). The weights come from lines of one echo, where no phase can enter. At every border they
+predict the first line of one echo from the last lines of the other, and the phase between prediction and measurement,
+less that of predictions within the echoes close by, is a sample of the difference.
+
+Such a sample is off by much more than noise: T2 decay from echo to echo and motion pass for phase as well. But they
+know nothing of odd and even. So two numbers are fitted robustly to the samples of all borders: what changes its sign
+from border to border, and what a steady drift along k-space would do; only the first is used. How far the borders
+disagree says how well it is known, and what does not stand out from that is left as it is.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +38,25 @@ RIDGE = 1e-3
 """Regularisation of the weights, relative to the mean power of their lines."""
 SLOPES = np.linspace(-np.pi, np.pi, 121)
 """Tried phases across the width of the image, radian: an echo off by half a sample either way."""
-SIGNIFICANT = 4.0
-"""Phases smaller than so many standard deviations are left as they are."""
+SIGNIFICANT = 3.0
+"""Phases smaller than so many standard deviations are left as they are ..."""
+LEAST = 0.1
+"""... and those below this (radian): simulated decay and motion move the measured phase by up to 0.05."""
+OUTLIER = 4.685
+"""Samples off by so many standard deviations count nothing (Tukey's biweight)."""
+ROUNDS = 20
+"""Of the robust fit."""
+FEWEST_SAMPLES = 6
+"""Borders, each from both sides."""
 
 Floats = npt.NDArray[np.float64]
 Numbers = npt.NDArray[np.int16]
+
+UNKNOWN_ECHOES = "the file does not say which echo each line is"
+ONE_KIND = "the file does not hold both odd and even echoes"
+NARROW_BANDS = "too few neighbouring lines are of the same echo"
+MISSING_LINES = "lines between the outermost ones are missing"
+NOT_SIGNIFICANT = "no difference between odd and even echoes stands out from its uncertainty"
 
 
 @dataclass(frozen=True)
@@ -46,36 +65,67 @@ class EchoPhases:
 
     Attributes
     ----------
-    echoes
-        Echo numbers; the first is the one that holds the centre of k-space, and has phase zero.
+    centre_echo
+        Number of the echo that holds the centre of k-space; its phase is zero, and that of every second echo from it.
     constant, slope
-        `[echo]` radian: in the middle of the image, and from one end of the readout to the other. Zero where not
-        significant.
-    deviation
-        `[echo]` standard deviation of `constant`, radian.
+        Of the other echoes, radian: in the middle of the image, and from one end of the readout to the other, as they
+        are taken off. Zero where not significant.
+    measured, deviation
+        Constant and slope as measured, and their standard deviations.
+    borders
+        Samples that they come from.
+    reason
+        Why nothing was taken off; empty if something was.
     """
 
-    echoes: tuple[int, ...]
-    constant: Floats
-    slope: Floats
-    deviation: Floats
+    centre_echo: int
+    constant: float = 0.0
+    slope: float = 0.0
+    measured: tuple[float, float] = (0.0, 0.0)
+    deviation: tuple[float, float] = (0.0, 0.0)
+    borders: int = 0
+    reason: str = ""
+
+
+def parameters() -> dict[str, Any]:
+    """Constants of this step, for the lineage."""
+    return {
+        "most_virtual_coils": MOST_VIRTUAL_COILS,
+        "column_blocks": COLUMN_BLOCKS,
+        "close_lines": CLOSE,
+        "energy_weight": ENERGY_WEIGHT,
+        "ridge": RIDGE,
+        "largest_slope": float(SLOPES[-1]),
+        "significance": SIGNIFICANT,
+        "least_radian": LEAST,
+        "outlier": OUTLIER,
+    }
 
 
 @dataclass(frozen=True)
 class _Step:
-    """Phase of echo `after` minus that of `before` (places among the echoes), with standard deviations."""
+    """Phase of a line minus its prediction from the other echo.
 
-    before: int
-    after: int
+    Attributes
+    ----------
+    kind
+        1 if the line is of the echoes whose phase is sought and the prediction is not, -1 the other way round.
+    drift
+        Sign that a steady drift of phase along k-space has in `constant` times `kind`.
+    constant, slope
+        radian.
+    """
+
+    kind: int
+    drift: int
     constant: float
     slope: float
-    deviations: tuple[float, float]
 
 
 def echo_phases(
     hybrid: torch.Tensor, echo: Numbers, counts: npt.NDArray[np.int64], centre: int
-) -> EchoPhases | None:
-    """Phases of each echo; None where echo numbers are unknown, all the same, or change from line to line.
+) -> EchoPhases:
+    """Phase between odd and even echoes, or the reason why there is nothing to take off.
 
     Parameters
     ----------
@@ -88,22 +138,29 @@ def echo_phases(
     """
     held = np.flatnonzero(counts)
     first, last = int(held[0]), int(held[-1])
-    number = echo[first : last + 1]
-    if (number < 0).any() or len(np.unique(number)) < 2:
-        return None
+    number, own = echo[first : last + 1], int(echo[centre])
+    if (number < 0).any():
+        return EchoPhases(own, reason=UNKNOWN_ECHOES)
+    if len(np.unique(number % 2)) < 2:
+        return EchoPhases(own, reason=ONE_KIND)
     alike = number[1:] == number[:-1]
     if np.count_nonzero(alike[1:] & alike[:-1]) < 4 * MOST_VIRTUAL_COILS:
-        return None
-    own = int(echo[centre])
-    echoes = (own, *(int(each) for each in np.unique(number) if each != own))
+        return EchoPhases(own, reason=NARROW_BANDS)
     virtual = compression(hybrid[:, first : last + 1], MOST_VIRTUAL_COILS).matrix
     lines = mix_channels(virtual, hybrid[:, first : last + 1])
-    steps = _steps(lines, number, echoes)
-    constant, deviation = _joined(steps, len(echoes), 0)
-    slope, slope_deviation = _joined(steps, len(echoes), 1)
-    constant[np.abs(constant) < SIGNIFICANT * deviation] = 0.0
-    slope[np.abs(slope) < SIGNIFICANT * slope_deviation] = 0.0
-    return EchoPhases(echoes, constant, slope, deviation)
+    steps = _steps(lines, number, own)
+    if len(steps) < FEWEST_SAMPLES:
+        return EchoPhases(own, reason=NARROW_BANDS)
+    found = [
+        _robust(steps, np.array([step.constant for step in steps])),
+        _robust(steps, np.array([step.slope for step in steps])),
+    ]
+    constant, slope = (_shrunk(*each) for each in found)
+    (measured, deviation) = zip(*found, strict=True)
+    reason = "" if constant or slope else NOT_SIGNIFICANT
+    return EchoPhases(
+        own, constant, slope, (measured[0], measured[1]), (deviation[0], deviation[1]), len(steps), reason
+    )
 
 
 def without_echo_phases(
@@ -114,14 +171,13 @@ def without_echo_phases(
     `echo` is `[ky]` of these lines; `columns` the image's width, of which they may hold more (oversampling).
     """
     place = (torch.arange(lines.shape[2], device=lines.device) - lines.shape[2] // 2) / columns
-    turns = torch.zeros((lines.shape[1], lines.shape[2]), device=lines.device)
-    for number, constant, slope in zip(found.echoes, found.constant, found.slope, strict=True):
-        turns[torch.from_numpy(echo == number).to(lines.device)] = -(constant + slope * place)
+    other = torch.from_numpy((echo - found.centre_echo) % 2 != 0).to(lines.device)
+    turns = -(found.constant + found.slope * place) * other[:, None]
     return lines * torch.polar(torch.ones_like(turns), turns)
 
 
-def _steps(lines: torch.Tensor, number: Numbers, echoes: tuple[int, ...]) -> list[_Step]:
-    """The phase step at every border between echoes, from both sides."""
+def _steps(lines: torch.Tensor, number: Numbers, centre_echo: int) -> list[_Step]:
+    """The phase step at every border between an odd and an even echo, from both sides."""
     columns = lines.shape[2]
     edges = np.linspace(0, columns, min(COLUMN_BLOCKS, columns) + 1).astype(int)
     place = (edges[:-1] + edges[1:] - 1) / 2 / columns - (columns // 2) / columns
@@ -130,7 +186,7 @@ def _steps(lines: torch.Tensor, number: Numbers, echoes: tuple[int, ...]) -> lis
         for sign in (1, -1)
         for target in range(len(number))
         if 0 <= target - 2 * sign < len(number)
-        and number[target] != number[target - sign] == number[target - 2 * sign]
+        and (number[target] - number[target - sign]) % 2 and number[target - sign] == number[target - 2 * sign]
     ]
     products = np.zeros((len(borders), len(place)), dtype=np.complex128)
     left = np.zeros((len(borders), len(place)))
@@ -154,9 +210,9 @@ def _steps(lines: torch.Tensor, number: Numbers, echoes: tuple[int, ...]) -> lis
     found = []
     for border, (target, sign) in enumerate(borders):
         weighted = products[border] / np.maximum(left[border], 1e-12)
-        constant, slope, deviations = _fit(weighted, place)
-        before, after = echoes.index(int(number[target - sign])), echoes.index(int(number[target]))
-        found.append(_Step(before, after, constant, slope, deviations))
+        constant, slope = _fit(weighted, place)
+        kind = 1 if (number[target] - centre_echo) % 2 else -1
+        found.append(_Step(kind, kind * sign, constant, slope))
     return found
 
 
@@ -192,40 +248,42 @@ def _weights(some: torch.Tensor, inside: list[int], sign: int) -> torch.Tensor:
     return torch.linalg.solve(normal, wanted @ known.conj().T, left=False)
 
 
-def _fit(products: npt.NDArray[np.complex128], place: Floats) -> tuple[float, float, tuple[float, float]]:
-    """Constant and slope of the phase of `products` `[block]` (in units of their noise), and standard deviations."""
+def _fit(products: npt.NDArray[np.complex128], place: Floats) -> tuple[float, float]:
+    """Constant and slope of the phase of `products` `[block]` (in units of their noise)."""
     size = np.abs(np.exp(-1j * SLOPES[:, None] * place) @ products)
     best = int(np.clip(np.argmax(size), 1, len(SLOPES) - 2))
     low, high = size[best - 1] - size[best], size[best + 1] - size[best]
     shift = 0.5 * (low - high) / (low + high) if low + high < 0 else 0.0
     slope = float(SLOPES[best] + np.clip(shift, -1, 1) * (SLOPES[1] - SLOPES[0]))
-    turned = np.exp(-1j * slope * place) * products
-    constant = float(np.angle(turned.sum()))
-    # Only what adds up in phase tells anything.
-    information = np.maximum((turned * np.exp(-1j * constant)).real, 0.0)
-    total = max(float(information.sum()), 1e-12)
-    middle = float((information * place).sum()) / total
-    spread = max(float((information * (place - middle) ** 2).sum()), 1e-12)
-    return constant, slope, ((1 / total + middle**2 / spread) ** 0.5, spread**-0.5)
+    return float(np.angle((np.exp(-1j * slope * place) * products).sum())), slope
 
 
-def _joined(steps: list[_Step], count: int, which: int) -> tuple[Floats, Floats]:
-    """`[echo]` phases from their differences by weighted least squares, echo 0 at zero, and standard deviations."""
-    normal, target = np.zeros((count, count)), np.zeros(count)
-    for step in steps:
-        weight = step.deviations[which] ** -2
-        value = step.slope if which else step.constant
-        for one, sign in ((step.after, 1), (step.before, -1)):
-            target[one] += sign * weight * value
-            normal[one, step.after] += sign * weight
-            normal[one, step.before] -= sign * weight
-    inverse = np.linalg.pinv(normal[1:, 1:])
-    phases = inverse @ target[1:]
-    residual = [
-        ((step.slope if which else step.constant) - (np.r_[0, phases][step.after] - np.r_[0, phases][step.before]))
-        / step.deviations[which]
-        for step in steps
-    ]
-    # Where the differences disagree by more than they should, all are less certain.
-    spread = max(float(np.mean(np.square(residual))) ** 0.5, 1.0) if residual else 1.0
-    return np.r_[0.0, phases], np.r_[1e-9, np.sqrt(np.diag(inverse)) * spread]
+def _robust(steps: list[_Step], values: Floats) -> tuple[float, float]:
+    """What changes its sign with the kind of border in `values` `[step]` (radian), and its standard deviation.
+
+    A drift is fitted beside it. Tukey's biweight, by least squares weighted again and again.
+    """
+    kind, drift = (np.array([getattr(step, name) for step in steps], dtype=float) for name in ("kind", "drift"))
+    signed = values * kind
+    turn = float(np.angle(np.exp(1j * signed).sum()))
+    signed = (signed - turn + np.pi) % (2 * np.pi) - np.pi
+    design = np.stack([np.ones_like(drift), drift], axis=1)
+    weights, answer = np.ones(len(steps)), np.array([float(np.median(signed)), 0.0])
+    for _ in range(ROUNDS):
+        left = signed - design @ answer
+        scale = max(1.4826 * float(np.median(np.abs(left))), 1e-6)
+        weights = np.clip(1 - (left / (OUTLIER * scale)) ** 2, 0, None) ** 2
+        answer = np.linalg.lstsq(design * np.sqrt(weights)[:, None], signed * np.sqrt(weights), rcond=None)[0]
+    left = signed - design @ answer
+    # Two samples of one border, one from either side, are not independent: they count as one.
+    free = max(weights.sum() / 2 - 1, 0.5)
+    variance = float((weights * left**2).sum()) / 2 / free
+    inverse = np.linalg.pinv((design * weights[:, None]).T @ design)
+    return float(turn + answer[0]), float(np.sqrt(2 * variance * inverse[0, 0]))
+
+
+def _shrunk(measured: float, deviation: float) -> float:
+    """`measured` by as much as it is known; zero where not significant."""
+    if abs(measured) < max(SIGNIFICANT * deviation, LEAST):
+        return 0.0
+    return measured * (1 - (deviation / measured) ** 2)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from recon_worker.data import ChainChoice, InputFault, KSpaceHeader, KSpaceSlice
-from recon_worker.data.chain_choice import PartialFourier
+from recon_worker.data.chain_choice import FEWEST_CALIBRATION_LINES, PartialFourier
 from recon_worker.reconstruction.averaging import Coverage, averaged_lines, coverage, reach_without_gap
 from recon_worker.reconstruction.coil_compression import Compression, centre_of_readout, compression
 from recon_worker.reconstruction.coils import (
@@ -34,14 +34,12 @@ from recon_worker.reconstruction.fourier import crop_centre, image_columns, to_i
 from recon_worker.reconstruction.grappa import grappa
 from recon_worker.reconstruction.partial_fourier import complete, line_noise, line_variance, noise_levels
 from recon_worker.reconstruction.replicas import REPLICAS, noise_of_replicas
-from recon_worker.reconstruction.sense import noise_amplification, regularisation, unfold
+from recon_worker.reconstruction.sense import median_amplification, regularisation, unfold, well_seen
 
 MIN_CALIBRATION_REACH = 6
 """Calibration lines on both sides of the centre below which maps are too coarse to unfold with."""
 MIN_RECOVERED = 0.25
 """Mean part of the missing lines that the coils must determine; with less the image would be mostly blur."""
-WELL_SEEN = 5.0
-"""Pixels this much brighter than their noise count for the median g-factor."""
 
 LineVariance = npt.NDArray[np.float64]
 
@@ -149,10 +147,10 @@ class SliceChain:
         source, separate, reach = _calibration_lines(header, piece, covered, lines)
         if covered.undersampled and reach < MIN_CALIBRATION_REACH:
             raise InputFault(
-                f"Slice {piece.index + 1} is undersampled: {covered.missing} of {covered.run_length} lines are "
-                f"missing, and only {max(2 * reach + 1, 0)} lines in the middle of k-space are without gaps; coil "
-                f"sensitivities need {2 * MIN_CALIBRATION_REACH + 1}.",
-                "Export the acquisition with its calibration lines (reference scan).",
+                f"Slice {piece.index + 1} is undersampled{self._on_purpose}: {covered.missing} of {covered.run_length} "
+                f"lines are missing, and only {max(2 * reach + 1, 0)} lines in the middle of k-space are without gaps; "
+                f"coil sensitivities need {2 * MIN_CALIBRATION_REACH + 1}.",
+                self._fewer_dropped_lines or "Export the acquisition with its calibration lines (reference scan).",
             )
         result = (
             self._combine_directly(lines, separate, source, reach, covered)
@@ -165,6 +163,24 @@ class SliceChain:
             noise_std = crop_centre(noise_std, 0, rows)
         scale = float(np.sqrt(_readout_part(piece)))
         return replace(result, image=crop_centre(image, 0, rows), noise_std=noise_std * scale)
+
+    @property
+    def _on_purpose(self) -> str:
+        """The chain's own part in missing lines, in words; nothing where the file lacks them."""
+        if self.choice.undersampling == 1:
+            return ""
+        return (
+            f" by the chain (undersampling {self.choice.undersampling}, "
+            f"{self.choice.calibration_lines} calibration lines)"
+        )
+
+    @property
+    def _fewer_dropped_lines(self) -> str:
+        """What helps where the chain dropped them; nothing where the file lacks them."""
+        if self.choice.undersampling == 1:
+            return ""
+        least = max(FEWEST_CALIBRATION_LINES, self.choice.calibration_lines + 1)
+        return f"Choose fewer dropped lines for this chain, or at least {least} calibration lines."
 
     def _direct(self, covered: Coverage) -> bool:
         """Whether nothing needs all whitened channels at once."""
@@ -198,7 +214,7 @@ class SliceChain:
         phases = None
         if self.choice.echo_phase_correction and not covered.undersampled:
             phases = echo_phases(hybrid, piece.echo, covered.counts, self.header.ky_centre)
-        if phases:
+        if phases and not phases.reason:
             hybrid, calibration = self._without(phases, piece, hybrid, calibration)
         compressed = None
         if self.choice.virtual_coils is not None:
@@ -295,24 +311,24 @@ class SliceChain:
     ) -> SliceResult:
         """The unfolded image on the encoded grid, before partial Fourier; its noise is that after it."""
         method = self.choice.partial_fourier
-        strength = regularisation(hybrid, covered)
+        strength = regularisation(hybrid, maps, covered, calibration.hybrid)
         unfolded = unfold(hybrid, maps, covered, strength, partial_fourier=method)
         first, last = covered.run
         recovered = float(unfolded.recovered.cpu().numpy()[covered.counts[first : last + 1] == 0].mean())
         if recovered < MIN_RECOVERED:
             raise InputFault(
-                f"Slice {piece.index + 1} lacks {covered.missing} of {covered.run_length} lines, and its coils "
-                f"determine only {100 * recovered:.0f} % of what these would hold.",
-                "The acquisition is incomplete, or undersampled by more than its coils can unfold; export it again.",
+                f"Slice {piece.index + 1} lacks {covered.missing} of {covered.run_length} lines{self._on_purpose}, and "
+                f"its coils determine only {100 * recovered:.0f} % of what these would hold.",
+                self._fewer_dropped_lines
+                or "The acquisition is incomplete, or undersampled by more than its coils can unfold; export it again.",
             )
-        seen = unfolded.image.abs() > WELL_SEEN * unfolded.noise_std
-        g_factor = noise_amplification(unfolded.noise_std, covered)
-        median = float((g_factor[seen] if bool(seen.any()) else g_factor).median())
+        median = median_amplification(unfolded.image, unfolded.noise_std, covered)
+        typical = float(strength[well_seen(unfolded.image, unfolded.noise_std)].median())
         levels = float(unfolded.noise_std.median()), float(unfolded.noise_along_phase.median())
         variance = np.zeros(len(covered.counts))
         variance[first : last + 1] = unfolded.line_variance.cpu().numpy()
         spectra = line_noise(variance, covered.unfolded(), method)
-        told = Unfolding("SENSE", {"regularisation": strength, "g_factor": median, "recovered": recovered})
+        told = Unfolding("SENSE", {"regularisation": typical, "g_factor": median, "recovered": recovered})
         return SliceResult(unfolded.image, unfolded.noise_std, levels, spectra, covered, calibration, told)
 
     def _fill_from_neighbours(

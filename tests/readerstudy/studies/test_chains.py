@@ -81,6 +81,7 @@ def test_a_chain_in_words(chosen, words):
         ({"chain": {"undersample": 2}}, "The chain of the arm Fast has the unknown entry “undersample”"),
         ({"chain": {"apodization": "mild"}, "noise_reduction": "0.25"}, "Fast has apodization and noise reduction"),
         ({"chain": {"pattern": "variable density", "parallel_imaging": "GRAPPA"}}, "fills in regular gaps only"),
+        ({"chain": {"undersampling": 2, "echo_phase_correction": True}}, "echo phase correction needs all lines"),
         ({"chain": "SENSE"}, "The chain of the arm Fast is not a list of named entries"),
         ({"noise_reduction": "0.255"}, "at most two decimals"),
     ],

@@ -16,7 +16,7 @@ import torch
 from recon_worker.data import ChainChoice, InputFault, ReconstructionFault, Volume, chain_choice
 from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction.chain import Reconstruction, reconstruct
-from recon_worker.reconstruction.interpolation import apodize
+from recon_worker.reconstruction.interpolation import apodization_step, apodize
 
 Report = Callable[[str, float], None]
 """Called with a stage in words and the fraction of the whole job that is done, 0..1."""
@@ -155,11 +155,11 @@ def reconstruct_chains(
         say = _named(before, part(report, index / len(chains), (index + 1) / len(chains)))
         share = 1 - DENOISING_PART if chain.factors else 1.0
         result = reconstruct(kspace, choice=chain.choice, progress=_whole(part(say, 0.0, share)), device=device)
-        volume = apodize(result.volume, chain.choice.apodization)
+        volume = _apodized(result, chain.choice)
         entry: dict[str, Any] = {
             "chain": chain.choice.as_json(),
             "noise_reduction": list(chain.noise_reduction),
-            "reconstruction": {**result.lineage, "device": device},
+            "reconstruction": {**_with_apodization(result, chain.choice), "device": device},
         }
         if 0 in chain.noise_reduction:
             take(MadeVolume(index, 0.0, volume))
@@ -189,6 +189,19 @@ def _whole(report: Report) -> Report:
         report(stage, first + (last - first) * fraction)
 
     return progress
+
+
+def _apodized(result: Reconstruction, choice: ChainChoice) -> Volume:
+    return apodize(result.volume, choice.apodization, line_noise=result.line_noise)
+
+
+def _with_apodization(result: Reconstruction, choice: ChainChoice) -> dict[str, Any]:
+    """The chain's lineage with the step that follows it, where one is chosen."""
+    if choice.apodization == "none":
+        return result.lineage
+    _, rows, columns = result.volume.array.shape
+    step = apodization_step((columns, rows), choice.apodization, result.line_noise)
+    return {**result.lineage, "steps": [*result.lineage["steps"], step]}
 
 
 def _remarks(result: Reconstruction) -> list[str]:

@@ -17,6 +17,7 @@ def noise_colour(missing_part: float, along_over_mean: float) -> tuple[float, fl
 
 
 WHITE = (0.0, 0.0)
+MOST_MISSING = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class LineNoise:
         Part of the phase-encode lines that were not acquired on one side, 0 to 0.5; 0 for a full acquisition.
     along_over_mean
         Standard deviation of the noise along the image's phase over that of `noise_std` (root mean square of both
-        directions): 1 to 1.41. `noise_level_along_phase` over `noise_level` in the reconstruction's lineage.
+        directions): 1 to 1.41. `noise_along_phase_over_mean` in the reconstruction's lineage.
     """
 
     missing_part: float = 0.0
@@ -51,16 +52,13 @@ class LineNoise:
 
 
 def line_noise(reconstruction_lineage: dict[str, object]) -> LineNoise:
-    """The line noise that the lineage of `reconstruction.chain.reconstruct` tells."""
+    """The line noise that the lineage of `reconstruction.chain.reconstruct` tells.
+
+    The ratio along the phase is an estimate where the noise comes from replicas: it is kept within what is possible.
+    """
     steps = reconstruction_lineage.get("steps")
     for step in steps if isinstance(steps, list) else []:
-        if step.get("step") != "partial Fourier" or not step.get("noise_level"):
-            continue
-        beyond, lines = step["lines_beyond_centre"], step["lines_acquired"]
-        if not step.get("iterations") and str(step.get("method", "")).startswith("none"):
-            return LineNoise()
-        # The run holds the centre, `beyond` lines on the short side and the rest on the long side.
-        whole = 2 * (lines - 1 - beyond) + 1
-        missing = max(0.0, 1 - lines / whole) if whole > lines else 0.0
-        return LineNoise(missing, min(step["noise_level_along_phase"] / step["noise_level"], math.sqrt(2)))
+        if step.get("step") == "partial Fourier" and step.get("missing_side"):
+            along = float(step["noise_along_phase_over_mean"])
+            return LineNoise(min(step["missing_side"], MOST_MISSING), min(max(along, 1.0), math.sqrt(2)))
     return LineNoise()

@@ -81,6 +81,15 @@ class Coverage:
         reach = max(self.centre - self.first, self.last - self.centre)
         return max(0, self.centre - reach), min(len(self.counts) - 1, self.centre + reach)
 
+    @property
+    def missing_side(self) -> float:
+        """Part of the steps, of those after partial Fourier, that lie on the side that was not acquired; gaps within
+        the run, which the coils fill, do not count."""
+        if not self.partial_fourier:
+            return 0.0
+        first, last = self.filled
+        return 1 - self.run_length / (last - first + 1)
+
     def unfolded(self) -> Coverage:
         """The coverage once the gaps are filled in: every step of the run once."""
         first, last = self.run

@@ -194,23 +194,27 @@ def _unfolding_step(unfolded: Sequence[SliceResult]) -> dict[str, Any]:
 
 
 def _over_slices(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What is the same in all slices once; numbers that differ as the least and the most."""
-    joined: dict[str, Any] = {}
-    for name, value in numbers[0].items():
-        values = [each[name] for each in numbers]
-        alike = all(each == value for each in values)
-        joined[name] = value if alike else {"least": min(values), "most": max(values)}
-    return joined
+    """What is told of a method's slices."""
+    return {name: _least_and_most([each[name] for each in numbers]) for name in numbers[0]}
 
 
 def _partial_fourier_step(told: Sequence[SliceResult], choice: ChainChoice) -> dict[str, Any]:
-    partial = any(result.coverage.partial_fourier for result in told)
-    first = told[0].coverage
+    covered = [result.coverage for result in told]
+    along = [result.noise_levels[1] / result.noise_levels[0] for result in told if result.noise_levels[0] > 0]
     return {
         "step": "partial Fourier",
-        **describe(choice.partial_fourier, partial),
-        "lines_acquired": int(np.count_nonzero(first.counts)),
-        "lines_beyond_centre": first.symmetric,
-        "noise_level": told[0].noise_levels[0],
-        "noise_level_along_phase": told[0].noise_levels[1],
+        **describe(choice.partial_fourier, any(each.partial_fourier for each in covered)),
+        "lines_acquired": _least_and_most([int(np.count_nonzero(each.counts)) for each in covered]),
+        "lines_of_run": _least_and_most([each.run_length for each in covered]),
+        "lines_beyond_centre": _least_and_most([each.symmetric for each in covered]),
+        "missing_side": max(each.missing_side for each in covered),
+        "noise_level": _least_and_most([result.noise_levels[0] for result in told]),
+        "noise_level_along_phase": _least_and_most([result.noise_levels[1] for result in told]),
+        "noise_along_phase_over_mean": float(np.median(along)) if along else 1.0,
     }
+
+
+def _least_and_most(values: Sequence[Any]) -> Any:
+    """What is the same in all slices once; else the least and the most."""
+    alike = all(each == values[0] for each in values)
+    return values[0] if alike else {"least": min(values), "most": max(values)}

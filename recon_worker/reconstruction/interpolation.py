@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,11 +84,18 @@ def zero_fill(volume: Volume, stored_matrix: tuple[int, int]) -> Volume:
     )
 
 
-def apodize(volume: Volume, strength: Apodization, *, extent: tuple[float, float] = (1.0, 1.0)) -> Volume:
+def apodize(
+    volume: Volume,
+    strength: Apodization,
+    *,
+    extent: tuple[float, float] = (1.0, 1.0),
+    line_noise: npt.NDArray[np.float32] | None = None,
+) -> Volume:
     """`volume` with the outer parts of k-space weighed down, along rows and columns: less ringing, wider edges.
 
     Not before a network that was trained on unfiltered images. The noise standard deviation falls by the root mean
-    square of the window: exact for noise that is equal on all acquired samples and varies slowly in the image.
+    square of the window, weighted by the noise of the lines: exact for noise that varies slowly in the image and has
+    the same colour everywhere.
 
     Parameters
     ----------
@@ -98,11 +106,14 @@ def apodize(volume: Volume, strength: Apodization, *, extent: tuple[float, float
     extent
         Parts of the grid's k-space (along columns, along rows) that were acquired, around its centre; below 1 where
         zeros were filled in before.
+    line_noise
+        `[row]` variance of the noise by its frequency along the rows (`Reconstruction.line_noise`): not the same for
+        all after partial Fourier or unfolding. By default equal for all acquired ones.
 
     Raises
     ------
     ValueError
-        If the volume is not complex or an extent is not above 0 and at most 1.
+        If the volume is not complex, an extent is not above 0 and at most 1, or the line noise not that of the rows.
     """
     if strength == "none":
         return volume
@@ -114,12 +125,44 @@ def apodize(volume: Volume, strength: Apodization, *, extent: tuple[float, float
     )
     window = torch.from_numpy(np.outer(along_rows, along_columns).astype(np.float32))
     array = _in_kspace(volume, lambda kspace: kspace * window, (rows, columns))
-    factor = np.prod([
-        np.sqrt(np.sum(one**2) / np.count_nonzero(_inside(len(one), part)))
-        for one, part in zip((along_columns, along_rows), extent, strict=True)
-    ])  # fmt: skip
+    factor = noise_factor((columns, rows), strength, extent=extent, line_noise=line_noise)
     noise = None if volume.noise_std is None else (volume.noise_std * np.float32(factor)).astype(np.float32)
     return replace(volume, array=array, noise_std=noise)
+
+
+def noise_factor(
+    matrix: tuple[int, int],
+    strength: Apodization,
+    *,
+    extent: tuple[float, float] = (1.0, 1.0),
+    line_noise: npt.NDArray[np.float32] | None = None,
+) -> float:
+    """What `apodize` multiplies the noise of an image of `matrix` (columns, rows) with; its parameters."""
+    columns, rows = matrix
+    if line_noise is not None and line_noise.shape != (rows,):
+        raise ValueError(f"The line noise has {len(line_noise)} values, the image {rows} rows.")
+    along_columns, along_rows = (
+        fermi_window(length, *FERMI[strength], part) for length, part in zip(matrix, extent, strict=True)
+    )
+    of_lines = _inside(rows, extent[1]) * (1.0 if line_noise is None else line_noise.astype(np.float64))
+    in_rows = np.average(along_rows**2, weights=of_lines)
+    in_columns = np.average(along_columns**2, weights=_inside(columns, extent[0]).astype(np.float64))
+    return float(np.sqrt(in_rows * in_columns))
+
+
+def apodization_step(
+    matrix: tuple[int, int], strength: Apodization, line_noise: npt.NDArray[np.float32]
+) -> dict[str, Any]:
+    """The step of the lineage; parameters as in `apodize`."""
+    half, fall = FERMI[strength]
+    return {
+        "step": "apodization",
+        "method": "Fermi window along rows and columns",
+        "half_at": half,
+        "falls_over": fall,
+        "unit": "parts of the half axis of k-space",
+        "noise_factor": noise_factor(matrix, strength, line_noise=line_noise),
+    }
 
 
 def fermi_window(length: int, half: float, fall: float, extent: float = 1.0) -> npt.NDArray[np.float64]:

@@ -39,7 +39,7 @@ def complete(image: torch.Tensor, coverage: Coverage, method: PartialFourier) ->
 def describe(method: PartialFourier, needed: bool) -> dict[str, Any]:
     """Method and parameters for the lineage."""
     if not needed:
-        return {"method": "none: all lines acquired", "iterations": 0}
+        return {"method": "none: both sides acquired", "iterations": 0}
     if method == "POCS":
         return {
             "method": "POCS on the combined image",

@@ -25,20 +25,36 @@ ORDINALS = {2: "2nd", 3: "3rd"}
 
 @dataclass(frozen=True)
 class Dropped:
-    """What was dropped of a slice: lines that the file holds, and those of them that were kept."""
+    """What was dropped of a slice.
+
+    Attributes
+    ----------
+    lines_held, lines_kept
+        Lines that the file holds, and those of them that were kept.
+    in_centre
+        Those of the calibration lines that the file holds: fewer than chosen where it holds few beyond the centre.
+    kept
+        Steps of the lines that were kept.
+    """
 
     lines_held: int
     lines_kept: int
+    in_centre: int
+    kept: tuple[int, ...] = ()
 
     def as_json(self, choice: ChainChoice) -> dict[str, Any]:
         """The step of the lineage."""
+        density = {"density_power": DENSITY_POWER, "least_density": LEAST_DENSITY}
         return {
             "step": "undersampling on purpose",
             "undersampling": choice.undersampling,
             "pattern": choice.pattern,
+            **(density if choice.pattern == "variable density" else {}),
             "calibration_lines": choice.calibration_lines,
+            "calibration_lines_kept": self.in_centre,
             "lines_held": self.lines_held,
             "lines_kept": self.lines_kept,
+            "steps_kept": list(self.kept),
         }
 
     def remark(self, choice: ChainChoice) -> str:
@@ -50,8 +66,15 @@ class Dropped:
         )
         return (
             f"Lines were dropped on purpose: {self.lines_kept} of {self.lines_held} phase-encode lines were kept, "
-            f"{which} and {choice.calibration_lines} in the centre of k-space."
+            f"{which} and {self.in_centre} in the centre of k-space."
         )
+
+
+def calibration_lines(length: int, centre: int, count: int) -> npt.NDArray[np.bool_]:
+    """`[ky]` the `count` lines around the centre, of `length`."""
+    steps = np.arange(length)
+    first = centre - count // 2
+    return np.asarray((steps >= first) & (steps < first + count))
 
 
 def kept_lines(held: npt.NDArray[np.bool_], centre: int, choice: ChainChoice) -> npt.NDArray[np.bool_]:
@@ -62,8 +85,7 @@ def kept_lines(held: npt.NDArray[np.bool_], centre: int, choice: ChainChoice) ->
     density that falls with the distance from the centre.
     """
     steps = np.arange(len(held))
-    first = centre - choice.calibration_lines // 2
-    calibration = (steps >= first) & (steps < first + choice.calibration_lines)
+    calibration = calibration_lines(len(held), centre, choice.calibration_lines)
     regular = held & (((steps - centre) % choice.undersampling == 0) | calibration)
     if choice.pattern == "regular" or choice.undersampling == 1:
         return regular
@@ -107,4 +129,6 @@ def undersample(piece: KSpaceSlice, centre: int, choice: ChainChoice) -> tuple[K
         acquired=piece.acquired & kept,
         reversed_readout=piece.reversed_readout & kept,
     )
-    return dropped, Dropped(len(present), int(kept.sum()))
+    in_centre = kept & calibration_lines(len(held), centre, choice.calibration_lines)
+    told = Dropped(len(present), int(kept.sum()), int(in_centre.sum()), tuple(np.flatnonzero(kept).tolist()))
+    return dropped, told

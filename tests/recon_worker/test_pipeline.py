@@ -371,6 +371,9 @@ def test_one_file_gives_a_volume_for_every_chain(store, folder, of_chains):
     plain, filtered = (load_volume(folder / payload["volumes"][index]["path"]).volume for index in (0, 2))
     np.testing.assert_array_equal(filtered.array, apodize(plain, "mild").array)
     steps = payload["lineage"]["parameters"]["chains"]
+    last = [each["reconstruction"]["steps"][-1] for each in steps]
+    assert [each["step"] for each in last] == [*2 * ["phase oversampling removal"], "apodization"]
+    assert last[2]["noise_factor"] == pytest.approx(float((filtered.noise_std / plain.noise_std).mean()), rel=1e-5)
     assert [each["chain"] for each in steps] == [chain_choice(one["chain"]).as_json() for one in order["chains"]]
     assert [len(payload["lineage"][name]) for name in ("inputs", "outputs")] == [1, 3]
     fractions = [fraction for _, fraction in said.said]

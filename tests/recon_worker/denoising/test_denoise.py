@@ -1,12 +1,17 @@
 """What the installed network does to noise, and to what must stay: properties against known truth."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 
-from recon_worker.data import InputFault, ReconstructionFault, Volume
+from recon_worker.data import ChainChoice, InputFault, ReconstructionFault, Volume
 from recon_worker.denoising.colour import LineNoise, line_noise
 from recon_worker.denoising.denoise import Denoised, denoise
+from recon_worker.phantom.simulate import simulate_acquisition
+from recon_worker.rawdata.open import open_kspace
+from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.training.images import simulated_images
 from recon_worker.training.measures import Regions, denoised_draws, noise_left, regions, volume_of
 from recon_worker.training.replicas import Scene, smooth_random_phase
@@ -186,18 +191,26 @@ def test_numbers_that_are_none_are_refused():
 
 
 def test_the_noise_colour_is_read_from_the_lineage():
-    steps = [
-        {
-            "step": "partial Fourier",
-            "method": "POCS on the combined image",
-            "iterations": 10,
-            "lines_acquired": 128,
-            "lines_beyond_centre": 16,
-            "noise_level": 1.0,
-            "noise_level_along_phase": 1.32,
-        }
-    ]
-    colour = line_noise({"steps": steps})
-    assert colour.along_over_mean == pytest.approx(1.32)
-    assert 0.4 < colour.missing_part < 0.45
-    assert line_noise({"steps": []}) == LineNoise()
+    step = {"step": "partial Fourier", "missing_side": 0.43, "noise_along_phase_over_mean": 1.32}
+    colour = line_noise({"steps": [step]})
+    assert (colour.missing_part, colour.along_over_mean) == (0.43, 1.32)
+    assert line_noise({"steps": []}) == line_noise({"steps": [{**step, "missing_side": 0.0}]}) == LineNoise()
+    # An estimate from replicas may be off; what cannot be is not told to the network.
+    for estimate, told in ((0.87, 1.0), (1.5, 2**0.5)):
+        assert line_noise({"steps": [{**step, "noise_along_phase_over_mean": estimate}]}).along_over_mean == told
+
+
+def test_lines_dropped_on_purpose_do_not_change_what_part_of_the_noise_is_one_sided(tmp_path: Path):
+    simulate_acquisition(tmp_path / "fast.h5", sequence="SAG T1", acquisition="Fast", seed=5, size="tiny", slices=2)
+    kspace = open_kspace(tmp_path / "fast.h5")
+    whole = line_noise(reconstruct(kspace).lineage)
+    assert 0.3 < whole.missing_part < 0.4
+    for choice in (
+        ChainChoice(undersampling=2),
+        ChainChoice(undersampling=3),
+        ChainChoice(undersampling=2, parallel_imaging="L1-wavelet"),
+    ):
+        fewer = line_noise(reconstruct(kspace, choice=choice).lineage)
+        # The outermost line may be one of those that were dropped.
+        assert fewer.missing_part == pytest.approx(whole.missing_part, abs=0.01)
+        assert fewer.along_over_mean == pytest.approx(whole.along_over_mean, abs=0.1)

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from recon_worker.data import InputFault, Volume
+from recon_worker.data import ChainChoice, InputFault, Volume
+from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.fourier import to_image, to_kspace
-from recon_worker.reconstruction.interpolation import apodize, fermi_window, zero_fill
-from tests.recon_worker.support import oblique_directions
+from recon_worker.reconstruction.interpolation import apodization_step, apodize, fermi_window, zero_fill
+from tests.recon_worker.support import (
+    Coils,
+    Ellipse,
+    Protocol,
+    draw_noise,
+    in_memory,
+    oblique_directions,
+    pixel_positions,
+    simulate,
+)
 
 SIZES = [((32, 24), (64, 48)), ((32, 24), (50, 41)), ((31, 25), (64, 50)), ((31, 25), (33, 27)), ((32, 25), (32, 64))]
 """(columns, rows) before and after, even and odd in every combination."""
@@ -180,3 +192,37 @@ def test_a_slice_is_worked_on_alone():
     assert np.array_equal(zero_fill(volume, (64, 64)).array[1], zero_fill(one, (64, 64)).array[0])
     kspace = to_kspace(torch.from_numpy(volume.array[1]), 0)
     assert kspace.dtype == torch.complex64
+
+
+@pytest.mark.parametrize(
+    ("choice", "lines"),
+    [
+        (ChainChoice(undersampling=3), slice(0, 80)),
+        (ChainChoice(undersampling=3, parallel_imaging="GRAPPA"), slice(0, 80)),
+        (ChainChoice(), slice(0, 50)),
+        (ChainChoice(undersampling=2), slice(0, 54)),
+    ],
+    ids=["SENSE 3", "GRAPPA 3", "POCS", "SENSE 2 and POCS"],
+)
+def test_noise_after_the_filter_is_stated_where_lines_are_not_alike_noisy(choice: ChainChoice, lines: slice):
+    """Fresh noise on the same signal, everything estimated anew each time."""
+    protocol = Protocol(columns=64, rows=80, n_coils=8, read_mm=96.0, phase_mm=100.0)
+    coils = replace(Coils.make(8), period_mm=150.0)
+    clean = simulate(protocol, coils=coils, phase_lines=lines)
+    noisy = simulate(protocol, noise_level=0.02, coils=coils, phase_lines=lines)
+    random = np.random.default_rng(3)
+    images, levels = [], []
+    for _ in range(40):
+        fresh = np.moveaxis(draw_noise(noisy.covariance, clean.data.shape[:2] + clean.data.shape[3:], random), 0, 2)
+        data = (clean.data + fresh * clean.acquired[None, :, None, :, None]).astype(np.complex64)
+        found = reconstruct(in_memory(replace(noisy, data=data)), choice=choice)
+        soft = apodize(found.volume, "mild", line_noise=found.line_noise)
+        images.append(soft.array[0])
+        levels.append(soft.noise_std[0])
+    replicas = np.array(images)
+    measured = np.sqrt((replicas.real.var(axis=0, ddof=1) + replicas.imag.var(axis=0, ddof=1)) / 2)
+    body = Ellipse(0, 0, 34, 36).inside(*pixel_positions(protocol))
+    assert np.median((measured / np.mean(levels, axis=0))[body]) == pytest.approx(1.0, abs=0.05)
+    told = apodization_step((64, 80), "mild", found.line_noise)
+    assert told["noise_factor"] == pytest.approx(float((soft.noise_std / found.volume.noise_std).mean()), rel=1e-5)
+    assert (told["half_at"], told["falls_over"]) == (0.8, 0.15)

@@ -44,6 +44,18 @@ def test_the_result_is_that_of_a_file_without_the_lines(held: np.ndarray, noise_
     assert on_purpose.remarks[1:] == by_file.remarks
 
 
+@pytest.mark.parametrize("pattern", ["regular", "variable density"])
+def test_remark_and_lineage_count_the_lines_that_were_kept(pattern: str):
+    """Ten lines beyond the centre leave less of the calibration block than was chosen."""
+    found = reconstruct(in_memory(_scan(STEPS >= 30)), choice=ChainChoice(undersampling=2, pattern=pattern))
+    told = found.lineage["steps"][0]
+    kept = kept_lines(STEPS >= 30, 40, ChainChoice(undersampling=2, pattern=pattern))
+    assert told["steps_kept"] == np.flatnonzero(kept).tolist()
+    assert told["calibration_lines_kept"] == 22
+    assert "22 in the centre of k-space" in found.remarks[0]
+    assert ("density_power" in told) == (pattern == "variable density")
+
+
 def test_what_stands_on_dropped_lines_does_not_matter():
     scan = _scan()
     choice = ChainChoice(undersampling=3, calibration_lines=20)

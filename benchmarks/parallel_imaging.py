@@ -102,7 +102,7 @@ def solvers(
 ) -> dict[str, Callable[[], torch.Tensor]]:
     """The methods by name."""
     methods = {
-        "SENSE": lambda: unfold(kept, maps, covered, regularisation(kept, covered)).image,
+        "SENSE": lambda: unfold(kept, maps, covered, regularisation(kept, maps, covered)).image,
         "GRAPPA": lambda: grappa(kept, kept, maps, covered).image,
     }
     for each in strengths:

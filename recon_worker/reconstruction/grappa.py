@@ -25,7 +25,7 @@ from recon_worker.reconstruction.averaging import Coverage
 from recon_worker.reconstruction.coils import combine
 from recon_worker.reconstruction.fourier import to_image, to_kspace
 from recon_worker.reconstruction.grappa_noise import Kernel, noise_variances
-from recon_worker.reconstruction.sense import noise_amplification
+from recon_worker.reconstruction.sense import median_amplification
 
 KERNEL_LINES = 4
 KERNEL_SAMPLES = 5
@@ -35,8 +35,6 @@ REGULARISATION = 0.003
 EQUATION_WEIGHT = 0.75
 """Power of the mean energy of an equation's samples that divides it. Between 0.5 and 1 the error at reductions of 2
 and 3 hardly differs; at 4 it is half of that without weights."""
-WELL_SEEN = 5.0
-"""Pixels this much brighter than their noise count for the median g-factor."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +181,6 @@ def grappa(
     image = combine(to_image(run, 1), maps)
     along, across = noise_variances(maps, covered, kernels, partial_fourier)
     noise_std = ((along + across) / 2).sqrt()
-    g_factor = noise_amplification(noise_std, covered)
-    seen = image.abs() > WELL_SEEN * noise_std
     report = GrappaReport(
         step=lattice.step,
         kernel=(fit.most_lines, kernel[1]),
@@ -192,7 +188,7 @@ def grappa(
         equations=fit.equations,
         regularisation=regularisation,
         misfit=fit.misfit,
-        g_factor=float((g_factor[seen] if bool(seen.any()) else g_factor).median()),
+        g_factor=median_amplification(image, noise_std, covered),
     )
     return Grappa(image, run, noise_std, along.sqrt(), report)
 

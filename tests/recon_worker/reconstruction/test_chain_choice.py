@@ -79,7 +79,7 @@ def test_the_default_choice_is_the_plain_sequence_of_steps_bit_for_bit(averages:
             columns=PROTOCOL.columns,
         ).whole()
         if covered.undersampled:
-            image = unfold(hybrid, maps, covered, regularisation(hybrid, covered)).image
+            image = unfold(hybrid, maps, covered, regularisation(hybrid, maps, covered)).image
         else:
             image = combine(to_image(hybrid, 1), maps)
         if covered.partial_fourier:

@@ -172,7 +172,7 @@ def test_works_where_maps_fail():
     kept = hybrid * torch.from_numpy(lines)[:, None]
     covered = _coverage(lines)
     ours = _error(grappa(kept, kept, maps, covered).image.numpy(), truth, body)
-    theirs = _error(unfold(kept, maps, covered, regularisation(kept, covered)).image.numpy(), truth, body)
+    theirs = _error(unfold(kept, maps, covered, regularisation(kept, maps, covered)).image.numpy(), truth, body)
     assert ours < 0.5 * theirs
     assert ours < 0.05
 

@@ -121,8 +121,7 @@ def test_error_to_truth_is_not_above_barts(every: int, reach: int, tmp_path: Pat
 @pytest.mark.parametrize("every", [2, 3])
 def test_error_with_partial_fourier_beside_barts(every: int, tmp_path: Path):
     """BART unfolds with its ESPIRiT maps at our regularisation; then both have their missing side filled in by the same
-    POCS. With BART's maps the error is BART's; from raw data our own maps cost up to an eighth (measured: a tenth at
-    reduction 2, a fiftieth at 3)."""
+    POCS. Neither with BART's maps nor from raw data is our error larger."""
     lines = _lines(every, 12, upto=59)
     scan = _only(_scan(0.03), lines)
     found = reconstruct(in_memory(scan))
@@ -138,7 +137,7 @@ def test_error_with_partial_fourier_beside_barts(every: int, tmp_path: Path):
     maps = torch.from_numpy(np.ascontiguousarray(read_cfl(tmp_path / "maps").transpose(2, 1, 0)))
     same = unfold(torch.from_numpy(hybrid), maps, covered, strength).image
     assert _error(fill_partial_fourier(same, covered.unfolded()).numpy(), truth) <= 1.05 * reference
-    assert _error(found.volume.array[0], truth) <= 1.12 * reference
+    assert _error(found.volume.array[0], truth) <= 1.05 * reference
 
 
 @needs_bart
@@ -172,7 +171,7 @@ def test_noise_map_equals_the_spread_of_pseudo_replicas(lines: np.ndarray, avera
     noisy = _only(_scan(0.02, averages=averages), lines)
     random = np.random.default_rng(12)
     images, levels = [], []
-    for _ in range(60):
+    for _ in range(100):
         fresh = np.moveaxis(draw_noise(noisy.covariance, clean.data.shape[:2] + clean.data.shape[3:], random), 0, 2)
         data = (clean.data + fresh * clean.acquired[None, :, None, :, None]).astype(np.complex64)
         volume = reconstruct(in_memory(replace(noisy, data=data))).volume
@@ -182,8 +181,8 @@ def test_noise_map_equals_the_spread_of_pseudo_replicas(lines: np.ndarray, avera
     measured = np.sqrt((replicas.real.var(axis=0, ddof=1) + replicas.imag.var(axis=0, ddof=1)) / 2)
     ratio = (measured / level)[FLAT]
     assert np.median(ratio) == pytest.approx(1.0, abs=0.05)
-    # 60 replicas tell the spread of a pixel to 7 % (one standard error of 2 x 60 parts).
-    assert np.std(ratio) < 0.13
+    # 100 replicas tell the spread of a pixel to 5 % (one standard error of 2 x 100 parts).
+    assert np.std(ratio) < 0.1
     # The map is not flat: it says where noise is amplified.
     assert np.corrcoef(measured[FLAT], level[FLAT])[0, 1] > (0.5 if np.ptp(level[FLAT]) > 0.2 else -1)
 

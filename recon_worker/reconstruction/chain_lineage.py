@@ -8,16 +8,24 @@ from typing import Any
 import numpy as np
 
 from recon_worker.data import ChainChoice, KSpaceHeader
-from recon_worker.reconstruction import echo_phase
+from recon_worker.reconstruction import (
+    coils,
+    compressed_sensing,
+    echo_phase,
+    espirit,
+    grappa,
+    noise,
+    replicas,
+    sense,
+)
 from recon_worker.reconstruction.echo_phase import MISSING_LINES
-from recon_worker.reconstruction.espirit import KERNEL, SUBSPACE_THRESHOLD
 from recon_worker.reconstruction.noise import NoiseModel
 from recon_worker.reconstruction.partial_fourier import describe
-from recon_worker.reconstruction.slice_chain import SliceResult
+from recon_worker.reconstruction.slice_chain import MIN_CALIBRATION_REACH, MIN_RECOVERED, SliceResult
 from recon_worker.reconstruction.undersampling import Dropped
 
 CHAIN = "conventional"
-CHAIN_VERSION = 3
+CHAIN_VERSION = 4
 
 
 def remarks(
@@ -66,6 +74,7 @@ def lineage(
                 "bandwidth_ratio": header.noise_bandwidth_ratio if model.source == "noise scan" else 1.0,
                 "coils": header.n_coils,
                 "channels": channels,
+                **noise.parameters(),
             },
             _averaging_step(told),
             {
@@ -154,13 +163,13 @@ def _combination_step(told: Sequence[SliceResult]) -> dict[str, Any]:
         "calibration": first.source,
         "calibration_steps": 2 * first.steps + 1,
         "calibration_samples": 2 * int(first.samples) + 1,
+        "maps": coils.parameters(),
     }
     found = [result.espirit for result in told if result.espirit]
     if found:
         step |= {
             "method": "matched filter; maps: ESPIRiT, where it finds no signal those of the windowed central block",
-            "kernel": KERNEL,
-            "subspace_threshold": SUBSPACE_THRESHOLD,
+            "espirit": espirit.parameters(),
             "virtual_coils_of_subspace": found[0].virtual_coils,
             "subspace": {"least": min(each.subspace for each in found), "most": max(each.subspace for each in found)},
             "part_supported": float(np.mean([each.part_supported for each in found])),
@@ -172,13 +181,14 @@ def _unfolding_step(unfolded: Sequence[SliceResult]) -> dict[str, Any]:
     first = unfolded[0].coverage
     details = [result.unfolding for result in unfolded if result.unfolding]
     missing = [result.coverage.missing for result in unfolded]
-    common = {
+    common: dict[str, Any] = {
         "step": "unfolding",
         "slices": len(unfolded),
         "widest_step": first.widest_step,
         "reduction_factor": first.run_length / (first.run_length - first.missing),
         "lines_missing": {"least": min(missing), "most": max(missing)},
     }
+    common |= _constants(details[0].method)
     if details[0].method != "SENSE":
         return {**common, **_over_slices([each.numbers for each in details])}
     strengths = [each.numbers["regularisation"] for each in details]
@@ -191,6 +201,16 @@ def _unfolding_step(unfolded: Sequence[SliceResult]) -> dict[str, Any]:
         "g_factor_median": float(np.median([each.numbers["g_factor"] for each in details])),
         "missing_lines_determined": min(each.numbers["recovered"] for each in details),
     }
+
+
+def _constants(method: str) -> dict[str, Any]:
+    """Of a way to fill missing lines in, and what every one of them needs."""
+    needed = {"fewest_calibration_lines": 2 * MIN_CALIBRATION_REACH + 1}
+    if method == "GRAPPA":
+        return {**needed, **grappa.parameters()}
+    if method == "L1-wavelet":
+        return {**needed, **compressed_sensing.parameters(), **replicas.parameters()}
+    return {**needed, "least_part_determined": MIN_RECOVERED, **sense.parameters()}
 
 
 def _over_slices(numbers: Sequence[dict[str, Any]]) -> dict[str, Any]:

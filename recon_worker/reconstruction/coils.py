@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -24,6 +25,16 @@ TRUST_IN_NOISE = 10.0
 
 BLOCK_BYTES = 3 * 2**18
 """Coil images that are weighted and combined at once."""
+
+
+def parameters() -> dict[str, Any]:
+    """Constants of the maps, for the lineage."""
+    return {
+        "window": "Hann",
+        "most_calibration_steps": CALIBRATION_STEPS + 1,
+        "coarser_in_air": COARSER,
+        "trust_in_noise": TRUST_IN_NOISE,
+    }
 
 
 def window(

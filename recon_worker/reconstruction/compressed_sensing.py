@@ -44,6 +44,17 @@ ROUNDING = 1e-5
 """Coefficients below this part of the brightest pixel count as zero."""
 
 
+def parameters() -> dict[str, Any]:
+    """Constants of the iterations, for the lineage."""
+    return {
+        "most_iterations": MOST_ITERATIONS,
+        "stops_at_relative_change": SMALL_CHANGE,
+        "iterations_averaged": BLOCK,
+        "shifts": [list(shift) for shift in SHIFTS],
+        "least_iterations_of_replicas": LEAST_OF_REPLICAS,
+    }
+
+
 @dataclass(frozen=True)
 class SparseReport:
     """What is told of one slice.

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 
@@ -31,6 +32,19 @@ GRID_STEP = 4
 ITERATIONS = 12
 SUPPORT = (0.80, 0.95)
 """Eigenvalues at which the map of the calibration block alone counts, and the eigenvector alone."""
+
+
+def parameters() -> dict[str, Any]:
+    """Constants of the maps, for the lineage."""
+    return {
+        "kernel": KERNEL,
+        "subspace_threshold": SUBSPACE_THRESHOLD,
+        "most_virtual_coils": MOST_VIRTUAL_COILS,
+        "most_steps": MOST_STEPS,
+        "grid_step": GRID_STEP,
+        "iterations": ITERATIONS,
+        "support_from_eigenvalue": list(SUPPORT),
+    }
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,11 @@ EQUATION_WEIGHT = 0.75
 and 3 hardly differs; at 4 it is half of that without weights."""
 
 
+def parameters() -> dict[str, Any]:
+    """Constants of the fit, for the lineage; the others stand in the report."""
+    return {"equation_weight": EQUATION_WEIGHT}
+
+
 @dataclass(frozen=True)
 class GrappaReport:
     """What is told of one slice.

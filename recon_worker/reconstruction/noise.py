@@ -26,6 +26,11 @@ DEAD_COIL = 1e-6
 """A coil with less than this part of the median noise variance carries no signal and is left out."""
 
 
+def parameters() -> dict[str, Any]:
+    """Constants of the estimate, for the lineage."""
+    return {"samples_per_coil": SAMPLES_PER_COIL, "low_quantile": LOW_QUANTILE, "dead_coil": DEAD_COIL}
+
+
 @dataclass(frozen=True)
 class NoiseModel:
     """Noise of one imaging sample.

@@ -8,6 +8,7 @@ averaged over neighbours: noise changes slowly from pixel to pixel, but for the 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,15 @@ from recon_worker.reconstruction.fourier import to_kspace
 REPLICAS = 8
 SMOOTHING_PIXELS = 4
 """Half width of the Hann window over which the variance is averaged: about 16 pixels count."""
+
+
+def parameters() -> dict[str, Any]:
+    """Constants of the noise map, for the lineage."""
+    return {
+        "replicas": REPLICAS,
+        "seed_of_replicas": "index of the slice, from 0",
+        "variance_smoothed_over_pixels": SMOOTHING_PIXELS,
+    }
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ is dark nothing is unfolded to.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,18 @@ WELL_SEEN = 5.0
 """Pixels this much brighter than their noise count for the median g-factor."""
 BATCH_BYTES = 8 * 1024**2
 """Size of one set of normal matrices; about ten such sets are in memory at a time."""
+
+
+def parameters() -> dict[str, Any]:
+    """Constants of the unfolding, for the lineage."""
+    return {
+        "regularisation_limits": [LEAST_REGULARISATION, MOST_REGULARISATION],
+        "expected_power": EXPECTED,
+        "steps_of_brightness": PRIOR_STEPS,
+        "width_of_brightness": PRIOR_WIDTH,
+        "unknown_lines_beyond_the_edge": BEYOND_THE_EDGE,
+        "well_seen": WELL_SEEN,
+    }
 
 
 @dataclass(frozen=True)

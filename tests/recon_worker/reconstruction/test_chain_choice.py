@@ -99,6 +99,28 @@ def test_every_choice_is_in_the_lineage():
     assert json.loads(json.dumps(found)) == found
 
 
+@pytest.mark.parametrize(
+    ("choice", "constants"),
+    [
+        (ChainChoice(undersampling=2), {"regularisation_limits", "least_part_determined"}),
+        (ChainChoice(undersampling=2, parallel_imaging="GRAPPA"), {"equation_weight", "kernel_lines"}),
+        (
+            ChainChoice(undersampling=2, parallel_imaging="L1-wavelet", coil_maps="ESPIRiT"),
+            {"stops_at_relative_change", "shifts", "seed_of_replicas", "variance_smoothed_over_pixels"},
+        ),
+    ],
+    ids=["SENSE", "GRAPPA", "L1-wavelet"],
+)
+def test_constants_of_the_steps_that_ran_are_in_the_lineage(choice: ChainChoice, constants: set[str]):
+    scan = simulate(PROTOCOL, noise_level=0.03, coils=replace(Coils.make(6), period_mm=150.0))
+    found = reconstruct(in_memory(scan), choice=choice).lineage
+    assert json.loads(json.dumps(found)) == found
+    assert constants | {"fewest_calibration_lines"} <= step(found, "unfolding").keys()
+    assert {"trust_in_noise", "coarser_in_air", "window"} <= step(found, "coil combination")["maps"].keys()
+    assert ("espirit" in step(found, "coil combination")) == (choice.coil_maps == "ESPIRiT")
+    assert "low_quantile" in step(found, "noise whitening")
+
+
 @pytest.mark.parametrize("lines", [STEPS >= 0, STEPS < 52, STEPS >= 24], ids=["full", "lower", "upper"])
 def test_line_noise_is_the_noise_by_frequency(lines: np.ndarray):
     """The spectrum of many draws, along rows; with POCS and homodyne: test_partial_fourier."""

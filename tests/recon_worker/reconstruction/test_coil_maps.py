@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
 from recon_worker.data import ChainChoice
 from recon_worker.phantom.anatomy import draw_subject
@@ -46,7 +47,7 @@ class Spine:
 def spine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Spine:
     folder = tmp_path_factory.mktemp("maps")
     scan = replace(scan_of(request.param, protocol="MSK", size="small"), n_slices=1, coils=(4, 4))
-    scanner = set_up(draw_subject(5, 1), scan, seed=5, number=1)
+    scanner = set_up(draw_subject(5, 1), scan, seed=5, number=1, motion=0.0)
     write_sequence(folder, scanner, 5, 1, lambda fraction: None)
     kspace = open_kspace(folder / "standard.h5")
     model = noise_from_scan(kspace.header)
@@ -66,13 +67,18 @@ def spine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         torch.tensordot(torch.from_numpy(whitening), hybrid, dims=1),
         torch.from_numpy((maps / np.linalg.norm(maps, axis=0)).astype(np.complex64)),
         np.abs(truth["image"][0]) * truth["sensitivity"][0],
-        np.abs(truth["image"][0]) > 0.15 * np.quantile(np.abs(truth["image"][0]), 0.99),
+        # Around the column: at the rim of an axial field of view the truth folds the belly onto the back.
+        ndimage.binary_dilation((truth["bodies"][0] > 0) | (truth["discs"][0] > 0), np.ones((9, 9), bool)),
     )
 
 
 @pytest.mark.parametrize("choice", [ChainChoice(), ChainChoice(coil_maps="ESPIRiT")], ids=["block", "ESPIRiT"])
 def test_the_error_is_within_five_percent_of_that_with_the_true_maps(spine: Spine, choice: ChainChoice):
-    bound = spine.error(combine(to_image(spine.hybrid, 1), spine.true_maps).numpy())
+    images = to_image(spine.hybrid, 1)
+    bound = spine.error(combine(images, spine.true_maps).numpy())
+    assert bound < 0.1
+    no_maps = torch.full_like(spine.true_maps, len(images) ** -0.5)
+    assert spine.error(combine(images, no_maps).numpy()) > 1.5 * bound
     found = reconstruct(open_kspace(spine.raw), choice=choice)
     assert spine.error(found.volume.array[0]) < 1.05 * bound
 

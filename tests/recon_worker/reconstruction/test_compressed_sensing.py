@@ -92,7 +92,7 @@ def test_error_to_truth_is_not_above_barts(every: int, pattern: str, noise_level
         bart("pics", "-w", 1, "-i", 60, "-S", "-R", f"W:3:0:{strength}",
              tmp_path / "kspace", tmp_path / "maps", tmp_path / "image")  # fmt: skip
         theirs.append(_error(read_cfl(tmp_path / "image").T, truth))
-    for strength in (regularisation(kept, covered), 0.01, 0.03, 0.1):
+    for strength in (regularisation(kept, maps, covered), 0.01, 0.03, 0.1):
         unfolded.append(_error(unfold(kept, maps, covered, strength).image, truth))
     ours = _error(compressed_sensing(kept, maps, covered, 0.5).image, truth)
     assert ours <= 1.05 * min(theirs)
@@ -179,7 +179,7 @@ def test_the_missing_side_is_left_to_partial_fourier():
     assert float(outside.abs().max()) < 1e-3 * float(found.abs().max())
     truth = combine(to_image(_white(0.0), 1), maps)
     completed = fill_partial_fourier(found, covered.unfolded())
-    strength = regularisation(kept, covered)
+    strength = regularisation(kept, maps, covered)
     unfolded = fill_partial_fourier(unfold(kept, maps, covered, strength).image, covered.unfolded())
     assert _error(completed, truth) < 0.8 * _error(found, truth)
     assert _error(completed, truth) < _error(unfolded, truth)

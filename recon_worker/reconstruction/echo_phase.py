@@ -40,8 +40,9 @@ SLOPES = np.linspace(-np.pi, np.pi, 121)
 """Tried phases across the width of the image, radian: an echo off by half a sample either way."""
 SIGNIFICANT = 3.0
 """Phases smaller than so many standard deviations are left as they are ..."""
-LEAST = 0.1
-"""... and those below this (radian): simulated decay and motion move the measured phase by up to 0.05."""
+LEAST = 0.15
+"""... and those below this anywhere in the image (radian): simulated decay and motion move the measured phase by up to
+0.1."""
 OUTLIER = 4.685
 """Samples off by so many standard deviations count nothing (Tukey's biweight)."""
 ROUNDS = 20
@@ -155,7 +156,8 @@ def echo_phases(
         _robust(steps, np.array([step.constant for step in steps])),
         _robust(steps, np.array([step.slope for step in steps])),
     ]
-    constant, slope = (_shrunk(*each) for each in found)
+    # Half of the slope is reached at the ends of the image.
+    constant, slope = (_shrunk(*each, least) for each, least in zip(found, (LEAST, 2 * LEAST), strict=True))
     (measured, deviation) = zip(*found, strict=True)
     reason = "" if constant or slope else NOT_SIGNIFICANT
     return EchoPhases(
@@ -282,8 +284,8 @@ def _robust(steps: list[_Step], values: Floats) -> tuple[float, float]:
     return float(turn + answer[0]), float(np.sqrt(2 * variance * inverse[0, 0]))
 
 
-def _shrunk(measured: float, deviation: float) -> float:
-    """`measured` by as much as it is known; zero where not significant."""
-    if abs(measured) < max(SIGNIFICANT * deviation, LEAST):
+def _shrunk(measured: float, deviation: float, least: float) -> float:
+    """`measured` by as much as it is known; zero where not significant, or below `least`."""
+    if abs(measured) < max(SIGNIFICANT * deviation, least):
         return 0.0
     return measured * (1 - (deviation / measured) ** 2)

@@ -21,7 +21,7 @@ RAW_FILE = (
 EXIT_CODES = "Exit status: 0 done; 1 failed, with one sentence on standard error; 2 wrong usage."
 CHAIN_HELP = (
     "A CHAIN names what is done otherwise than in the paper: undersampling (keep every n-th line, 1 to 8), pattern "
-    "(regular, variable density), calibration_lines (12 to 64), parallel_imaging (SENSE, GRAPPA, L1-wavelet), "
+    "(regular, variable density), calibration_lines (13 to 64), parallel_imaging (SENSE, GRAPPA, L1-wavelet), "
     "coil_maps (calibration block, ESPIRiT), virtual_coils (4 to 128), echo_phase_correction (true, false), "
     "partial_fourier (POCS, homodyne, zero filling), wavelet_strength (up to 10), apodization (none, mild); for "
     'example --chain {"undersampling":2} sense-3.yaml.'

@@ -20,7 +20,8 @@ Apodization = Literal["none", "mild"]
 
 LARGEST_UNDERSAMPLING = 8
 MOST_CALIBRATION_LINES = 64
-FEWEST_CALIBRATION_LINES = 12
+FEWEST_CALIBRATION_LINES = 13
+"""What coil sensitivities need, in any step of the lines: six on both sides of the centre."""
 FEWEST_VIRTUAL_COILS = 4
 MOST_VIRTUAL_COILS = 128
 

@@ -38,7 +38,7 @@ from recon_worker.reconstruction.sense import median_amplification, regularisati
 
 MIN_CALIBRATION_REACH = 6
 """Calibration lines on both sides of the centre below which maps are too coarse to unfold with."""
-MIN_RECOVERED = 0.25
+MIN_RECOVERED = 0.5
 """Mean part of the missing lines that the coils must determine; with less the image would be mostly blur."""
 
 LineVariance = npt.NDArray[np.float64]
@@ -150,7 +150,8 @@ class SliceChain:
                 f"Slice {piece.index + 1} is undersampled{self._on_purpose}: {covered.missing} of {covered.run_length} "
                 f"lines are missing, and only {max(2 * reach + 1, 0)} lines in the middle of k-space are without gaps; "
                 f"coil sensitivities need {2 * MIN_CALIBRATION_REACH + 1}.",
-                self._fewer_dropped_lines or "Export the acquisition with its calibration lines (reference scan).",
+                self._fewer_dropped_lines(too_near=covered.symmetric < MIN_CALIBRATION_REACH)
+                or "Export the acquisition with its calibration lines (reference scan).",
             )
         result = (
             self._combine_directly(lines, separate, source, reach, covered)
@@ -174,11 +175,13 @@ class SliceChain:
             f"{self.choice.calibration_lines} calibration lines)"
         )
 
-    @property
-    def _fewer_dropped_lines(self) -> str:
-        """What helps where the chain dropped them; nothing where the file lacks them."""
+    def _fewer_dropped_lines(self, *, too_near: bool = False) -> str:
+        """What helps where the chain dropped them; nothing where the file lacks them. `too_near`: no calibration lines
+        would help, as the acquired side ends before them."""
         if self.choice.undersampling == 1:
             return ""
+        if too_near:
+            return "One side of k-space ends too near the centre for it; choose a chain that drops no lines."
         least = max(FEWEST_CALIBRATION_LINES, self.choice.calibration_lines + 1)
         return f"Choose fewer dropped lines for this chain, or at least {least} calibration lines."
 
@@ -319,7 +322,7 @@ class SliceChain:
             raise InputFault(
                 f"Slice {piece.index + 1} lacks {covered.missing} of {covered.run_length} lines{self._on_purpose}, and "
                 f"its coils determine only {100 * recovered:.0f} % of what these would hold.",
-                self._fewer_dropped_lines
+                self._fewer_dropped_lines()
                 or "The acquisition is incomplete, or undersampled by more than its coils can unfold; export it again.",
             )
         median = median_amplification(unfolded.image, unfolded.noise_std, covered)

@@ -213,7 +213,7 @@ def pixels(folder: Path) -> np.ndarray:
 
 
 def test_chains_from_a_file_and_from_text_with_one_look(coiled, tmp_path, run):
-    (tmp_path / "sense.yaml").write_text("undersampling: 2\ncalibration_lines: 12\n")
+    (tmp_path / "sense.yaml").write_text("undersampling: 2\ncalibration_lines: 13\n")
     out = tmp_path / "out"
     words = ["reconstruct", coiled, out, "--stored-matrix", 64, 64, "--chain", "{}", tmp_path / "sense.yaml"]
     said = run(*words, '{"apodization": "mild"}')
@@ -243,7 +243,7 @@ def test_denoised_series_and_arrays(coiled, tmp_path, run):
 
 
 def test_one_chain_needs_no_folder_of_its_own(coiled, tmp_path, run):
-    said = run("reconstruct", coiled, tmp_path / "out", "--chain", '{"undersampling": 2, "calibration_lines": 12}')
+    said = run("reconstruct", coiled, tmp_path / "out", "--chain", '{"undersampling": 2, "calibration_lines": 13}')
     assert said.stdout == f"{tmp_path / 'out' / 'reconstructed'}\n"
 
 

@@ -337,7 +337,7 @@ def test_both_jobs_on_s3_give_the_same_bytes(store, acquired, finished, folder, 
         assert remote.sha256(done["series"][0]["files"][0]["path"]) == done["series"][0]["files"][0]["sha256"]
 
 
-SENSE_2 = {"undersampling": 2, "calibration_lines": 12}
+SENSE_2 = {"undersampling": 2, "calibration_lines": 13}
 
 
 @pytest.fixture(scope="module")
@@ -462,7 +462,7 @@ def test_chains_that_cannot_be_are_refused_before_the_file_is_read(store, chains
 def test_a_chain_that_fails_leaves_nothing_of_those_before_it(store, folder):
     """Four coils cannot unfold eight lines; the paper's chain before it was stored already."""
     before = files_below(folder)
-    order = acquisition_order(store, "raw/standard", chains=[{}, {"undersampling": 8, "calibration_lines": 12}])
+    order = acquisition_order(store, "raw/standard", chains=[{}, {"undersampling": 8, "calibration_lines": 13}])
     with pytest.raises(InputFault):
         run_acquisition_job(order, store=store, report=lambda *_: None)
     assert files_below(folder) == before

@@ -11,16 +11,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import ndimage
 
-from recon_worker.data import KSpace
+from recon_worker.data import ChainChoice, InputFault, KSpace
+from recon_worker.data.chain_choice import FEWEST_CALIBRATION_LINES, LARGEST_UNDERSAMPLING, chain_choice
+from recon_worker.phantom.simulate import simulate_acquisition
+from recon_worker.rawdata.open import open_kspace
 from recon_worker.reconstruction import sense
-from recon_worker.reconstruction.averaging import Coverage
+from recon_worker.reconstruction.averaging import Coverage, average_lines, reach_without_gap
 from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.coils import coil_maps, combine
-from recon_worker.reconstruction.fourier import crop_centre, to_image
-from recon_worker.reconstruction.noise import sample_covariance, whitening_matrix
+from recon_worker.reconstruction.fourier import crop_centre, to_image, to_kspace
+from recon_worker.reconstruction.noise import noise_from_scan, sample_covariance, whitening_matrix
 from recon_worker.reconstruction.partial_fourier import fill_partial_fourier
 from recon_worker.reconstruction.sense import noise_amplification, unfold
+from recon_worker.reconstruction.slice_chain import MIN_CALIBRATION_REACH
+from recon_worker.reconstruction.undersampling import kept_lines
 from tests.recon_worker.reconstruction.bart import bart, needs_bart, read_cfl, write_cfl
 from tests.recon_worker.support import (
     Coils,
@@ -138,6 +144,40 @@ def test_error_with_partial_fourier_beside_barts(every: int, tmp_path: Path):
     same = unfold(torch.from_numpy(hybrid), maps, covered, strength).image
     assert _error(fill_partial_fourier(same, covered.unfolded()).numpy(), truth) <= 1.05 * reference
     assert _error(found.volume.array[0], truth) <= 1.05 * reference
+
+
+@needs_bart
+@pytest.mark.parametrize("every", [2, 3])
+def test_error_on_the_spine_is_not_above_barts(every: int, tmp_path: Path):
+    """Simulated SAG T2 FS, a still object, 8 coils; BART at the best of four regularisations."""
+    path = simulate_acquisition(
+        tmp_path / "spine.h5", sequence="SAG T2 FS", acquisition="Standard", seed=5, size="small", slices=1, motion=0.0
+    )
+    truth, kspace = np.load(path), open_kspace(tmp_path / "spine.h5")
+    shown = np.abs(truth["image"][0]) * truth["sensitivity"][0]
+    column = ndimage.binary_dilation((truth["bodies"][0] > 0) | (truth["discs"][0] > 0), np.ones((9, 9), bool))
+
+    def error(image: np.ndarray) -> float:
+        found = np.abs(image)[column]
+        found = found * (found @ shown[column]) / (found @ found)
+        return float(np.linalg.norm(found - shown[column]) / np.linalg.norm(shown[column]))
+
+    piece, choice = next(kspace.slices()), ChainChoice(undersampling=every)
+    kept = kept_lines(piece.acquired.any(axis=0), kspace.header.ky_centre, choice)
+    model = noise_from_scan(kspace.header)
+    assert model is not None
+    lines = average_lines(torch.from_numpy(piece.data), torch.from_numpy(piece.acquired & kept))
+    hybrid = crop_centre(to_image(lines, 2), 2, kspace.header.image_matrix[0])
+    white = to_kspace(torch.tensordot(torch.from_numpy(whitening_matrix(model.covariance)), hybrid, dims=1), 2)
+    assert len(white) == 8
+    write_cfl(tmp_path / "kspace", white.numpy().transpose(2, 1, 0)[:, :, None, :])
+    bart("ecalib", "-m", 1, "-c", 0, "-r", 24, tmp_path / "kspace", tmp_path / "maps")
+    theirs = []
+    for strength in (0.002, 0.01, 0.03, 0.1):
+        bart("pics", "-l2", "-r", strength, "-i", 30, "-S", tmp_path / "kspace", tmp_path / "maps", tmp_path / "image")
+        theirs.append(error(read_cfl(tmp_path / "image").T))
+    ours = error(reconstruct(kspace, choice=choice).volume.array[0])
+    assert ours <= 1.05 * min(theirs)
 
 
 @needs_bart
@@ -277,6 +317,33 @@ def test_lineage_and_remark_tell_what_was_filled_in():
     assert 0.5 < step["missing_lines_determined"] < 1.0
     assert found.remarks[0].startswith("Undersampled: 28 of 80 lines were filled in from the coil sensitivities")
     assert reconstruct(in_memory(_scan(0.03))).remarks == ()
+
+
+@pytest.mark.parametrize("every", range(2, LARGEST_UNDERSAMPLING + 1))
+@pytest.mark.parametrize("pattern", ["regular", "variable density"])
+def test_the_fewest_calibration_lines_suffice_at_every_undersampling(every: int, pattern: str):
+    schema = json.loads(Path("docs/contracts/chain-choice.schema.json").read_text())["properties"]["calibration_lines"]
+    assert schema["minimum"] == FEWEST_CALIBRATION_LINES
+    chosen = chain_choice({"undersampling": every, "pattern": pattern, "calibration_lines": FEWEST_CALIBRATION_LINES})
+    for rows, upto in ((48, 48), (80, 47), (81, 81), (224, 130)):
+        kept = kept_lines(np.arange(rows) < upto, rows // 2, chosen)
+        assert reach_without_gap(kept, rows // 2) >= MIN_CALIBRATION_REACH
+
+
+def test_a_refusal_names_the_chain_where_the_chain_dropped_the_lines():
+    """The file is whole: it is the study that asked for too much."""
+    scan = _scan(0.03)
+    short = replace(scan, acquired=scan.acquired & (np.arange(PROTOCOL.rows) < CENTRE + 6))
+    with pytest.raises(InputFault, match=r"by the chain .undersampling 4, 24 calibration lines") as refused:
+        reconstruct(in_memory(short), choice=chain_choice({"undersampling": 4}))
+    assert "choose a chain that drops no lines" in refused.value.action
+    one_coil = simulate(replace(PROTOCOL, n_coils=1), noise_level=0.03, coils=Coils.uniform(1))
+    with pytest.raises(InputFault, match=r"by the chain .* its coils determine only") as refused:
+        reconstruct(in_memory(one_coil), choice=chain_choice({"undersampling": 8, "calibration_lines": 13}))
+    assert "at least 14 calibration lines" in refused.value.action
+    with pytest.raises(InputFault, match="coils determine only") as refused:
+        reconstruct(in_memory(_only(one_coil, _lines(8, 6))))
+    assert "export it again" in refused.value.action
 
 
 @pytest.mark.parametrize(

@@ -49,6 +49,7 @@ from recon_worker.rawdata.lines import (
     Grid,
     LineTable,
     Samples,
+    bandwidth_ratio,
     check_grid,
     number_averages,
     order_slices,
@@ -202,6 +203,11 @@ def _acquisition(
     thickness = encoding.encoded.field_of_view_mm[2] or encoding.image.field_of_view_mm[2]
     if thickness <= 0:
         raise InputFault("The header does not say how thick the slices are.", AGAIN)
+    ratio = 1.0
+    if noise is not None:
+        told = "sample_time_us" in (lines.dtype.names or ())
+        imaging_time_us = float(lines["sample_time_us"][0]) if told else 0.0
+        ratio = bandwidth_ratio(noise[1], imaging_time_us, header.noise_bandwidth or 1.0, remarks)
     result = KSpaceHeader(
         format=FORMAT,
         encoded_matrix=(nx, ny),
@@ -216,7 +222,7 @@ def _acquisition(
         n_averages=averages,
         planes=ordered,
         noise=None if noise is None else noise[0],
-        noise_bandwidth_ratio=1.0 if noise is None else _bandwidth_ratio(noise[1], lines, header.noise_bandwidth),
+        noise_bandwidth_ratio=ratio,
         timing=header.timing,
         remarks=tuple(remarks),
     )
@@ -364,20 +370,6 @@ def cropped(encoded: int, encoded_mm: float, image_mm: float) -> tuple[int, floa
     """Pixels of the acquired size that cover the image's field of view, and the length that they cover exactly."""
     pixels = min(encoded, max(1, round(encoded * image_mm / encoded_mm)))
     return pixels, pixels * encoded_mm / encoded
-
-
-def _bandwidth_ratio(noise_time_us: float, lines: Heads, receiver_bandwidth: float | None) -> float:
-    """Noise variance of an imaging sample over that of a noise-scan sample: variance goes with the bandwidth.
-
-    Where both were sampled equally fast the ratio is 1. Otherwise the noise scan's variance is also lowered by the
-    receiver filter (relativeReceiverNoiseBandwidth), which the slower imaging readout does not feel.
-    """
-    names = lines.dtype.names or ()
-    imaging_time_us = float(lines["sample_time_us"][0]) if "sample_time_us" in names else 0.0
-    if noise_time_us <= 0 or imaging_time_us <= 0 or abs(noise_time_us / imaging_time_us - 1) < 1e-3:
-        return 1.0
-    ratio = noise_time_us / imaging_time_us / (receiver_bandwidth or 1.0)
-    return ratio if 1e-3 < ratio < 1e3 else 1.0
 
 
 def _coverage(table: LineTable, numbers: list[int], phase_encodes: int) -> tuple[npt.NDArray[np.bool_], int]:

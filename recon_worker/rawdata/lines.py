@@ -40,6 +40,10 @@ ReadRows = Callable[[npt.NDArray[np.int64]], list[Samples]]
 ReadInto = Callable[[int, Samples], bool]
 """Reads the readout with this `row` into `[coil, sample]`; False if it has another size or must be read otherwise."""
 
+UNKNOWN_DWELL_TIME = (
+    "The dwell time of the noise scan or of the imaging readouts is missing or impossible; both are taken to have the "
+    "same bandwidth, and the noise level may be wrong."
+)
 POSITION_TOLERANCE_MM = 0.01
 BLOCK_BYTES = 8 * 2**20
 """Samples that are read at once: small enough to stay in a processor's cache until they are in their place."""
@@ -52,6 +56,25 @@ class Grid:
     samples: int
     phase_encodes: int
     coils: int
+
+
+def bandwidth_ratio(
+    noise_time_us: float, imaging_time_us: float, receiver_bandwidth: float, remarks: list[str]
+) -> float:
+    """Noise variance of an imaging sample over that of a noise-scan sample: variance goes with the bandwidth.
+
+    Where both were sampled equally fast the ratio is 1. Otherwise the noise scan's variance is also lowered by the
+    receiver filter (ISMRMRD: relativeReceiverNoiseBandwidth), which the slower imaging readout does not feel. A missing
+    or impossible dwell time gives 1, and a remark.
+    """
+    if noise_time_us > 0 and imaging_time_us > 0:
+        if abs(noise_time_us / imaging_time_us - 1) < 1e-3:
+            return 1.0
+        ratio = noise_time_us / imaging_time_us / receiver_bandwidth
+        if 1e-3 < ratio < 1e3:
+            return ratio
+    remarks.append(UNKNOWN_DWELL_TIME)
+    return 1.0
 
 
 def order_slices(
@@ -197,6 +220,10 @@ def _assemble(
     acquired = np.zeros((averages, grid.phase_encodes), dtype=bool)
     turned = np.zeros((averages, grid.phase_encodes), dtype=bool)
     echo = np.full(grid.phase_encodes, -1, dtype=np.int16)
+    told = lines[lines["imaging"] & (lines["echo"] >= 0)]
+    echo[told["ky"]] = told["echo"]
+    # A line whose averages were other echoes belongs to none.
+    echo[told["ky"][echo[told["ky"]] != told["echo"]]] = -1
     separate = lines["calibration"] & ~lines["imaging"]
     calibration = np.zeros(shape, dtype=np.complex64) if separate.any() else None
     calibration_counts = np.zeros(grid.phase_encodes, dtype=np.int32)
@@ -224,8 +251,6 @@ def _assemble(
             if repeated:
                 own += readout
             acquired[average, ky] = done[number] = True
-            if line["echo"] >= 0:
-                echo[ky] = line["echo"]
         lines = lines[~done]
     block = max(1, BLOCK_BYTES // (grid.coils * grid.samples * 8))
     for begin in range(0, len(lines), block):
@@ -250,8 +275,6 @@ def _assemble(
                     data[average, :, ky, place] = samples
                 acquired[average, ky] = True
                 turned[average, ky] = line["reversed"]
-                if line["echo"] >= 0:
-                    echo[ky] = line["echo"]
             elif calibration is not None:
                 calibration[:, ky, place] += samples
                 calibration_counts[ky] += 1

@@ -23,6 +23,7 @@ from recon_worker.rawdata.lines import (
     Grid,
     LineTable,
     Samples,
+    bandwidth_ratio,
     check_grid,
     number_averages,
     order_slices,
@@ -132,6 +133,12 @@ def _acquisition(
         remarks.append("No noise scan; the noise is estimated from the imaging data.")
     if not readouts.ended:
         remarks.append("The measurement has no end mark; it may have been stopped early.")
+    ratio = 1.0 if noise is None else bandwidth_ratio(
+        NUMARIS_X_NOISE_MICROSECONDS if software == "XA" else NOISE_SCAN_MICROSECONDS[software] / noise[1],
+        protocol.dwell_time_us,
+        RECEIVER_NOISE_BANDWIDTH,
+        remarks,
+    )
     header = KSpaceHeader(
         format=FORMAT,
         encoded_matrix=(nx, ny),
@@ -146,10 +153,7 @@ def _acquisition(
         n_averages=averages,
         planes=ordered,
         noise=None if noise is None else noise[0],
-        noise_bandwidth_ratio=1.0 if noise is None else _bandwidth_ratio(
-            NUMARIS_X_NOISE_MICROSECONDS if software == "XA" else NOISE_SCAN_MICROSECONDS[software] / noise[1],
-            protocol.dwell_time_us,
-        ),
+        noise_bandwidth_ratio=ratio,
         timing=protocol.timing,
         remarks=tuple(remarks),
     )
@@ -259,11 +263,3 @@ def _rotation(quaternion: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
 
 def _triple(values: npt.NDArray[np.float64]) -> tuple[float, float, float]:
     return float(values[0]), float(values[1]), float(values[2])
-
-
-def _bandwidth_ratio(noise_time_us: float, imaging_time_us: float) -> float:
-    """Noise variance of an imaging sample over that of a noise-scan sample (variance goes with the bandwidth)."""
-    if noise_time_us <= 0 or imaging_time_us <= 0 or abs(noise_time_us / imaging_time_us - 1) < 1e-3:
-        return 1.0
-    ratio = noise_time_us / imaging_time_us / RECEIVER_NOISE_BANDWIDTH
-    return ratio if 1e-3 < ratio < 1e3 else 1.0

@@ -13,7 +13,7 @@ import torch
 from recon_worker.data import ChainChoice, InputFault, KSpace, KSpaceHeader, KSpaceSlice, ReconstructionFault, Volume
 from recon_worker.data.geometry import affine_from_planes
 from recon_worker.reconstruction.chain_lineage import lineage, remarks
-from recon_worker.reconstruction.noise import noise_from_images, noise_from_scan, whitening_matrix
+from recon_worker.reconstruction.noise import noise_from_images, noise_from_scan, noise_scan_remark, whitening_matrix
 from recon_worker.reconstruction.side_by_side import side_by_side
 from recon_worker.reconstruction.slice_chain import SliceChain, SliceResult
 from recon_worker.reconstruction.undersampling import Dropped, undersample
@@ -116,7 +116,7 @@ def reconstruct(
     return Reconstruction(
         volume,
         lineage(header, choice, model, whitening.shape[0], told, dropped),
-        remarks(told, choice, dropped),
+        (*noise_scan_remark(header, model), *remarks(told, choice, dropped)),
         _by_row([result.line_noise[0] for result in told], rows),
         _by_row([result.line_noise[1] for result in told], rows),
     )

@@ -64,6 +64,16 @@ def noise_from_scan(header: KSpaceHeader) -> NoiseModel | None:
     return NoiseModel(sample_covariance(noise) * header.noise_bandwidth_ratio, "noise scan", noise.shape[1])
 
 
+def noise_scan_remark(header: KSpaceHeader, model: NoiseModel) -> list[str]:
+    """One sentence where the file has a noise scan that `model` could not be made of."""
+    if header.noise is None or model.source == "noise scan":
+        return []
+    return [
+        f"The noise scan holds {header.noise.shape[1]} samples of {header.noise.shape[0]} coils, too few or all zero; "
+        f"the noise was estimated from the {model.source.split(',')[0]}, and its level is uncertain by 5 to 10 %."
+    ]
+
+
 def noise_from_images(header: KSpaceHeader, piece: KSpaceSlice) -> NoiseModel:
     """Covariance estimated where an acquisition holds hardly any signal, from one slice.
 

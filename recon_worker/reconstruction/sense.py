@@ -92,7 +92,7 @@ class Unfolded:
 def regularisation(
     hybrid: torch.Tensor, maps: torch.Tensor, covered: Coverage, calibration: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """`[row, column]` noise power over the signal power that the missing lines bring to a pixel (Wiener), within limits.
+    """`[row, column]` noise power over the signal power that missing lines bring to a pixel (Wiener), within limits.
 
     The mean power of the missing lines, interpolated from the acquired ones, is spread over the pixels as the brightness
     of the lines around the centre is.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from recon_worker.data import InputFault
+from recon_worker.rawdata.lines import UNKNOWN_DWELL_TIME, bandwidth_ratio
 from recon_worker.reconstruction.averaging import average_lines
+from recon_worker.reconstruction.chain import reconstruct
 from recon_worker.reconstruction.noise import noise_from_images, sample_covariance, whitening_matrix
 from tests.recon_worker.support import Protocol, correlated_covariance, draw_noise, in_memory, simulate
 
@@ -56,3 +60,23 @@ def test_mean_of_lines_by_their_own_count():
     assert np.allclose(mean[:, 1], data[:2, :, 1].mean(axis=0), atol=1e-6)
     assert np.allclose(mean[:, 2], data[0, :, 2], atol=1e-6)
     assert not mean[:, 3].any()
+
+
+def test_a_noise_scan_that_is_too_short_is_not_dropped_without_a_word():
+    scan = simulate(Protocol(columns=48, rows=48, n_slices=1, n_coils=4), noise_level=0.1)
+    assert reconstruct(in_memory(scan)).remarks == ()
+    for short in (scan.noise[:, :31], np.zeros_like(scan.noise)):
+        (remark,) = reconstruct(in_memory(replace(scan, noise=short))).remarks
+        assert remark.startswith(f"The noise scan holds {short.shape[1]} samples of 4 coils, too few or all zero; ")
+        assert remark.endswith("its level is uncertain by 5 to 10 %.")
+
+
+@pytest.mark.parametrize(
+    ("noise_us", "imaging_us", "known"),
+    [(5, 10, True), (5, 5, True), (0, 5, False), (5, 0, False), (1e6, 5, False)],
+)
+def test_a_missing_or_impossible_dwell_time_is_told(noise_us: float, imaging_us: float, known: bool):
+    remarks: list[str] = []
+    ratio = bandwidth_ratio(noise_us, imaging_us, 0.8, remarks)
+    assert ratio == pytest.approx(0.625 if imaging_us == 10 else 1.0)
+    assert remarks == ([] if known else [UNKNOWN_DWELL_TIME])

@@ -1,6 +1,6 @@
 """Errors of SENSE, GRAPPA and L1-wavelet on the simulated spine, lines left out of a fully sampled acquisition.
 
-    python benchmarks/parallel_imaging.py [OUT] [--size small|full] [--sequence "SAG T2 FS"] [--strength 0.25 0.5 1 2]
+    python -m benchmarks.parallel_imaging [OUT] [--size small|full] [--sequence "SAG T2 FS"] [--strength 0.25 0.5 1 2]
 
 Prints the error to the truth in and around the column (root mean square over that of the truth, after one scale) and
 writes a picture of each method beside the truth and its difference to OUT.

@@ -94,8 +94,8 @@ def regularisation(
 ) -> torch.Tensor:
     """`[row, column]` noise power over the signal power that missing lines bring to a pixel (Wiener), within limits.
 
-    The mean power of the missing lines, interpolated from the acquired ones, is spread over the pixels as the brightness
-    of the lines around the centre is.
+    The mean power of the missing lines, interpolated from the acquired ones, is spread over the pixels as the
+    brightness of the lines around the centre is.
 
     Parameters
     ----------

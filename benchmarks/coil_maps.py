@@ -8,12 +8,15 @@ from __future__ import annotations
 import resource
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from recon_worker.reconstruction.coil_compression import centre_of_readout
 from recon_worker.reconstruction.coils import coil_maps

@@ -9,6 +9,7 @@ writes a picture of each method beside the truth and its difference to OUT.
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy import ndimage
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from recon_worker.phantom.anatomy import draw_subject
 from recon_worker.phantom.protocol import scan_of

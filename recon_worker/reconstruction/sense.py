@@ -104,14 +104,15 @@ def regularisation(
     calibration
         `[channel, ky, column]` lines without gaps around the centre, zero where missing, if `hybrid` lacks them.
     """
-    channels, rows, columns = hybrid.shape
+    channels, _, columns = hybrid.shape
     lines = np.flatnonzero(covered.counts)
     power = hybrid[:, lines].abs().square().sum(dim=(0, 2)).cpu().numpy() / columns
     power = power - 2.0 * channels / covered.counts[lines]
     missing = np.setdiff1d(np.arange(covered.run[0], covered.run[1] + 1), lines)
     signal = float(np.interp(missing, lines, power).mean()) if len(missing) else float(power.mean())
     brightness = _brightness(hybrid if calibration is None else calibration, maps, covered.centre)
-    expected = EXPECTED * max(signal, 2.0) * brightness / brightness.mean().clamp(min=torch.finfo(brightness.dtype).tiny)
+    mean = brightness.mean().clamp(min=torch.finfo(brightness.dtype).tiny)
+    expected = EXPECTED * max(signal, 2.0) * brightness / mean
     return (2.0 / expected.clamp(min=1e-3)).clamp(LEAST_REGULARISATION, MOST_REGULARISATION)
 
 

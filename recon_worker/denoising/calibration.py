@@ -21,7 +21,7 @@ import torch
 from torch.nn import functional
 
 POWER_SMOOTHING = 6.0
-STEEPNESS_SMOOTHING = 1.5
+STEEPNESS_SMOOTHING = 0.8
 COMPONENTS = 2
 COLOURED = 0.4
 """Missing part of the lines from which the tables of partial Fourier hold alone."""

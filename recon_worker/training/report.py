@@ -164,6 +164,8 @@ def write_report(numbers: dict[str, Any], folder: Path) -> None:
         lines += ["", "## Pictures", ""]
         for entry in numbers["pictures"]["montages"]:
             about = f"{entry['slice']}, SNR {entry['snr']}, NEX {entry['nex']:g}"
-            lines += [f"{about}:", "", f"![{about}]({entry['file']})", ""]
+            # Pictures of real slices stay with who made them: the data are not ours to hand on.
+            shown = f"`{entry['file']}` (not in the repository)" if entry["file"].startswith("real") else ""
+            lines += [f"{about}:", "", shown or f"![{about}]({entry['file']})", ""]
         lines += ["Noise spectra:", "", "![noise spectra](noise-spectra.png)"]
     (folder / "report.md").write_text("\n".join(lines) + "\n")

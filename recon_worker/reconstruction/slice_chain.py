@@ -17,8 +17,9 @@ import torch
 
 from recon_worker.data import ChainChoice, InputFault, KSpaceHeader, KSpaceSlice
 from recon_worker.data.chain_choice import FEWEST_CALIBRATION_LINES, PartialFourier
-from recon_worker.reconstruction.averaging import Coverage, averaged_lines, coverage, reach_without_gap
-from recon_worker.reconstruction.coil_compression import Compression, centre_of_readout, compression
+from recon_worker.reconstruction.averaging import Coverage, averaged_lines, coverage
+from recon_worker.reconstruction.calibration_lines import Calibration, calibration_lines, compress
+from recon_worker.reconstruction.coil_compression import Compression, centre_of_readout
 from recon_worker.reconstruction.coils import (
     CALIBRATION_STEPS,
     CalibrationMaps,
@@ -42,34 +43,6 @@ MIN_RECOVERED = 0.5
 """Mean part of the missing lines that the coils must determine; with less the image would be mostly blur."""
 
 LineVariance = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """The lines that coil maps come from.
-
-    Attributes
-    ----------
-    source
-        Which lines, in words.
-    hybrid
-        `[channel, ky, column]`, whitened; empty where the maps need no more than `block`.
-    block
-        `[channel, line, kx]`: the lines that the maps use, whitened, with the readout's oversampling.
-    reach
-        Lines without a gap on both sides of the centre.
-    steps
-        Those of them that the maps use.
-    samples
-        Readout samples on both sides of the centre that the maps use, of the oversampled grid.
-    """
-
-    source: str
-    hybrid: torch.Tensor
-    block: torch.Tensor
-    reach: int
-    steps: int
-    samples: float
 
 
 @dataclass(frozen=True)
@@ -144,7 +117,7 @@ class SliceChain:
         header = self.header
         covered = coverage(piece, header.ky_centre)
         lines = averaged_lines(piece, self.whitening.device)
-        source, separate, reach = _calibration_lines(header, piece, covered, lines)
+        source, separate, reach = calibration_lines(header, piece, covered, lines)
         if covered.undersampled and reach < MIN_CALIBRATION_REACH:
             raise InputFault(
                 f"Slice {piece.index + 1} is undersampled{self._on_purpose}: {covered.missing} of {covered.run_length} "
@@ -221,7 +194,7 @@ class SliceChain:
             hybrid, calibration = self._without(phases, piece, hybrid, calibration)
         compressed = None
         if self.choice.virtual_coils is not None:
-            compressed, hybrid, calibration = _compress(hybrid, calibration, self.choice.virtual_coils)
+            compressed, hybrid, calibration = compress(hybrid, calibration, self.choice.virtual_coils)
         maps, espirit = self._maps(calibration)
         if not covered.undersampled:
             result = self._combined(combine(to_image(hybrid, 1), maps), covered, calibration)
@@ -364,19 +337,6 @@ class SliceChain:
         return SliceResult(found.image, noise.noise_std, levels, noise.line_noise, covered, calibration, told)
 
 
-def _compress(
-    hybrid: torch.Tensor, calibration: Calibration, virtual_coils: int
-) -> tuple[Compression, torch.Tensor, Calibration]:
-    """The virtual coils of this slice, and what they measured."""
-    found = compression(centre_of_readout(calibration.block, calibration.samples), virtual_coils)
-    compressed = mix_channels(found.matrix, hybrid)
-    block = torch.tensordot(found.matrix, calibration.block, dims=1)
-    apart = compressed
-    if calibration.hybrid is not hybrid:
-        apart = mix_channels(found.matrix, calibration.hybrid)
-    return found, compressed, replace(calibration, hybrid=apart, block=block)
-
-
 def _spectra_of_filled_lines(
     mean_variance: float, covered: Coverage, method: PartialFourier
 ) -> tuple[LineVariance, LineVariance]:
@@ -388,24 +348,6 @@ def _spectra_of_filled_lines(
     filled[first : last + 1] = covered.counts[first : last + 1] == 0
     known, unit = (line_noise(each, covered.unfolded(), method)[0].mean() for each in (acquired, filled))
     return line_noise(acquired + filled * max(mean_variance - known, 0) / unit, covered.unfolded(), method)
-
-
-def _calibration_lines(
-    header: KSpaceHeader, piece: KSpaceSlice, covered: Coverage, lines: torch.Tensor
-) -> tuple[str, torch.Tensor, int]:
-    """Where the coil maps come from, in words and as `[coil, ky, kx]`, and its lines on both sides of the centre."""
-    own = covered.fully_sampled_reach
-    if piece.calibration is None:
-        return "image lines", lines, own
-    held = np.any(piece.calibration != 0, axis=(0, 2))
-    separate = torch.from_numpy(piece.calibration).to(lines.device)
-    alone = reach_without_gap(held, header.ky_centre)
-    # Siemens marks lines that serve both purposes as image lines: then only both together have no gaps.
-    together = reach_without_gap(held | (covered.counts > 0), header.ky_centre)
-    if covered.undersampled and together > max(own, alone):
-        chosen = torch.from_numpy(covered.counts > 0).to(lines.device)[:, None]
-        return "separate and image lines", torch.where(chosen, lines, separate), together
-    return ("separate lines", separate, alone) if alone >= max(own, 1) else ("image lines", lines, own)
 
 
 def _readout_part(piece: KSpaceSlice) -> float:

@@ -97,7 +97,9 @@ def run(folder: Path, first_seed: int, copies: int, formats: list[str]) -> dict[
                 result["others"].append({"seed": seed, "end": end})
         said[name] = result
         shutil.rmtree(home)
-    said["peak_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # Not ru_maxrss: that of a large parent is inherited when the process is started.
+    peak = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM"))
+    said["peak_bytes"] = int(peak.split()[1]) * 1024
     return said
 
 

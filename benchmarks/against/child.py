@@ -50,8 +50,19 @@ def start_clock() -> Clock:
 def finish(clock: Clock, task: Task, image: npt.NDArray[np.complexfloating]) -> None:
     """Stop the clock, print the measurement as JSON, then store the image `[slice, row, column]`."""
     measured = {"seconds": time.perf_counter() - clock.wall, "cpu_seconds": _processor_seconds() - clock.processor}
+    measured["peak_mb"] = _peak_mb()
     np.save(task.out, image)
     print(json.dumps(measured))
+
+
+def _peak_mb() -> float:
+    """Peak memory in MB of the largest process: this one, or one that it started.
+
+    Its own is read from the kernel's status: `ru_maxrss` begins with that of the process that started it.
+    """
+    status = Path("/proc/self/status").read_text().splitlines()
+    own = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    return max(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss) * 1024 / 1e6
 
 
 def _processor_seconds() -> float:

@@ -228,7 +228,6 @@ def test_chains_from_a_file_and_from_text_with_one_look(coiled, tmp_path, run):
     assert_refused(run(*words), f"{folders[0]} is not empty")
 
 
-@pytest.mark.skipif(not (weights.FOLDER / "denoiser.npz").exists(), reason="no weights here yet")
 def test_denoised_series_and_arrays(coiled, tmp_path, run):
     out = tmp_path / "out"
     words = ["reconstruct", coiled, out, "--noise-reduction", "0.75", "0.25", "--save-arrays", tmp_path / "a.npz"]

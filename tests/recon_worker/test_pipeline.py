@@ -483,10 +483,6 @@ def test_an_order_of_version_one_asks_for_the_paper_s_chain(store, acquired):
     assert contracts.current("finishing", finishing) is finishing
 
 
-needs_weights = pytest.mark.skipif(not (weights.FOLDER / "denoiser.npz").exists(), reason="no weights here yet")
-
-
-@needs_weights
 def test_denoised_versions_of_two_chains(store, folder, coiled):
     order = acquisition_order(store, coiled, chains=[{}, SENSE_2], noise_reduction=[0.25, 0.75])
     order["chains"][1]["noise_reduction"] = [0.5]

@@ -44,6 +44,32 @@ class Sample:
     colour: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Spots:
+    """How many low-contrast spots are laid on an image, how large and how faint.
+
+    Attributes
+    ----------
+    part
+        How often there are any.
+    radius, contrast
+        Range in final pixels, and over the noise of a pixel.
+    lines
+        How often there are thin lines.
+    """
+
+    part: float = 0.55
+    radius: tuple[float, float] = (2.0, 12.0)
+    contrast: tuple[float, float] = (0.5, 4.0)
+    lines: float = 0.2
+
+
+NO_SPOTS = Spots(part=0.0, lines=0.0)
+FAINT_SPOTS = Spots(part=1.0, radius=(3.0, 10.0), contrast=(0.7, 3.0), lines=0.0)
+EVEN_GROUND = 0.5
+"""How often the ground of a pair with and without faint spots is even."""
+
+
 def _smooth_field(rng: np.random.Generator, size: int, nodes: int) -> torch.Tensor:
     """Smooth random numbers `[size, size]` with about unit spread."""
     coarse = torch.from_numpy(rng.normal(size=(1, 1, nodes + 3, nodes + 3)).astype(np.float32))
@@ -52,25 +78,25 @@ def _smooth_field(rng: np.random.Generator, size: int, nodes: int) -> torch.Tens
     return fine[0, 0, first : first + size, first : first + size]
 
 
-def _lesions(rng: np.random.Generator, image: torch.Tensor, scale: int) -> torch.Tensor:
+def _lesions(rng: np.random.Generator, image: torch.Tensor, scale: int, spots: Spots) -> torch.Tensor:
     """`image` in SNR units with low-contrast spots and thin lines; `scale` pixels are one final pixel."""
     size = image.shape[0]
     rows = torch.arange(size, dtype=torch.float32)[:, None]
     columns = torch.arange(size, dtype=torch.float32)[None]
     result = image
-    if rng.random() < 0.55:
+    if rng.random() < spots.part:
         for _ in range(int(rng.integers(1, 7))):
             y, x = rng.uniform(0, size, 2)
-            radius = scale * float(np.exp(rng.uniform(np.log(2), np.log(12))))
+            radius = scale * float(np.exp(rng.uniform(*np.log(spots.radius))))
             stretch, angle = float(rng.uniform(1, 1.8)), float(rng.uniform(0, np.pi))
             along = (rows - y) * np.cos(angle) + (columns - x) * np.sin(angle)
             across = -(rows - y) * np.sin(angle) + (columns - x) * np.cos(angle)
             distance = torch.sqrt((along / stretch) ** 2 + (across * stretch) ** 2) - radius
             edge = scale * float(rng.uniform(0.5, 2.0))
             inside = (0.5 - distance / edge).clamp(0, 1)
-            contrast = float(rng.uniform(0.5, 4.0) * rng.choice([-1, 1]))
+            contrast = float(rng.uniform(*spots.contrast) * rng.choice([-1, 1]))
             result = result + inside * contrast
-    if rng.random() < 0.2:
+    if rng.random() < spots.lines:
         for _ in range(int(rng.integers(1, 4))):
             angle, shift = float(rng.uniform(0, np.pi)), float(rng.uniform(0.2, 0.8) * size)
             bend = float(rng.normal(0, 0.15)) / size
@@ -102,19 +128,34 @@ def _band_limited(image: torch.Tensor) -> torch.Tensor:
     return torch.fft.ifft2(torch.fft.ifftshift(inner)).real / 4
 
 
-def draw_samples(rng: np.random.Generator, image: CleanImage, draws: int) -> list[Sample]:
-    """`draws` noise draws of one random scan of a random patch of `image`."""
+def draw_with_and_without(rng: np.random.Generator, image: CleanImage) -> list[Sample]:
+    """One random scan of a random patch twice, with the same noise: with faint spots and without."""
+    seed = int(rng.integers(2**63))
+    even = rng.random() < EVEN_GROUND
+    return [
+        draw_samples(np.random.default_rng(seed), image, 1, spots=spots, even=even)[0]
+        for spots in (FAINT_SPOTS, NO_SPOTS)
+    ]
+
+
+def draw_samples(
+    rng: np.random.Generator, image: CleanImage, draws: int, *, spots: Spots | None = None, even: bool = False
+) -> list[Sample]:
+    """`draws` noise draws of one random scan of a random patch of `image`; `even`: of its mean everywhere."""
     drawn = image.kind in ("simulated", "shapes")
     fine = image.fine and (drawn or image.own_noise >= 0.004 or rng.random() >= 0.25)
     scale = 2 if fine else 1
     patch = torch.from_numpy(_patch(rng, image, FULL * scale))
     size = patch.shape[0]
+    if even:
+        patch = torch.full_like(patch, float(patch.mean()))
     if rng.random() < 0.5:
         patch = patch * torch.exp(0.5 * _smooth_field(rng, size, int(rng.integers(1, 3)))).clamp(0.2, 3)
     sigma = float(np.exp(rng.uniform(*np.log(NOISE_RANGE))))
     if rng.random() < 0.02:
         patch = patch * 0
-    scene = _lesions(rng, patch / sigma, scale)
+    # From a stream of their own: what else is random is the same with and without them.
+    scene = _lesions(np.random.default_rng(rng.integers(2**63)), patch / sigma, scale, spots or Spots())
     if fine:
         target = torch.nn.functional.avg_pool2d(scene[None, None], 2)[0, 0]
         clean = _band_limited(scene) if rng.random() < 0.4 else target

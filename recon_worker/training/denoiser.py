@@ -2,7 +2,8 @@
 
 Two patches of a batch come with two noise draws each: for them the loss also weighs how much the result changes with
 the noise ("suppression", told to the network), so that more can be removed where more than the most probable image
-asks for is wanted.
+asks for is wanted. One patch comes with and without faint spots under the same noise: for it the loss also weighs the
+part of their contrast that is lost, which squared errors alone hardly notice.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ import torch
 from torch import nn
 
 from recon_worker.denoising.network import Architecture, NoiseNetwork
-from recon_worker.training.degradation import Sample, draw_samples
+from recon_worker.training.degradation import Sample, draw_samples, draw_with_and_without
 from recon_worker.training.images import CleanImage
 
-SINGLES = 4
+SINGLES = 2
+CONTRASTS = 1
 PAIRS = 2
 PEAK_RATE = 1.5e-3
 WARM_UP = 0.06
@@ -34,6 +36,9 @@ EPSILON = 0.3
 CORRECTION_WEIGHT = 0.5
 EDGE_WEIGHT = 0.3
 VARIANCE_WEIGHT = 2.0
+CONTRAST_WEIGHT = 0.25
+FAINTEST_SPOT = 0.3
+"""Where a spot's contrast is under this part of the noise it does not count: its border."""
 AVERAGED_STEPS = 300
 CHECKPOINT_SECONDS = 120.0
 SHARES = {"t1": 0.2, "t2": 0.2, "t2_SPACE": 0.13, "vb2": 0.1, "brain": 0.03, "simulated": 0.24, "shapes": 0.1}
@@ -52,7 +57,8 @@ class Progress:
 
 @dataclass(frozen=True)
 class Batch:
-    """`[sample, 2, row, column]` each, and `[sample, condition]`; the last `2 x pairs` come two by two."""
+    """`[sample, 2, row, column]` each, and `[sample, condition]`: singles, then two by two the contrasts (with and
+    without spots) and the pairs (two noise draws)."""
 
     image: torch.Tensor
     band_limited: torch.Tensor
@@ -82,6 +88,7 @@ class Trainer:
         seed: int = 0,
         architecture: Architecture | None = None,
         singles: int = SINGLES,
+        contrasts: int = CONTRASTS,
         pairs: int = PAIRS,
         peak_rate: float = PEAK_RATE,
     ) -> None:
@@ -92,7 +99,7 @@ class Trainer:
         self.steps = steps
         self.peak_rate = peak_rate
         self.seed = seed
-        self.singles, self.pairs = singles, pairs
+        self.singles, self.contrasts, self.pairs = singles, contrasts, pairs
         self.network = NoiseNetwork(architecture).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = NoiseNetwork(architecture).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged.load_state_dict(self.network.state_dict())
@@ -112,12 +119,18 @@ class Trainer:
         kinds = list(self.by_kind)
         samples: list[Sample] = []
         suppression: list[float] = []
-        for number in range(self.singles + self.pairs):
+        for use in ["single"] * self.singles + ["contrast"] * self.contrasts + ["pair"] * self.pairs:
             kind = kinds[int(rng.choice(len(kinds), p=self.shares))]
             image = self.by_kind[kind][int(rng.integers(len(self.by_kind[kind])))]
-            draws = 1 if number < self.singles else 2
-            samples += draw_samples(rng, image, draws)
-            suppression += [0.0 if draws == 1 else float(rng.uniform(0.05, 1))] * draws
+            if use == "contrast":
+                samples += draw_with_and_without(rng, image)
+                suppression += [0.0 if rng.random() < 0.5 else float(rng.uniform(0.05, 0.3))] * 2
+            elif use == "pair":
+                samples += draw_samples(rng, image, 2)
+                suppression += [float(rng.uniform(0.05, 1))] * 2
+            else:
+                samples += draw_samples(rng, image, 1)
+                suppression.append(0.0)
         conditions = [[1.0, *sample.colour, asked] for sample, asked in zip(samples, suppression, strict=True)]
         return Batch(
             self._stacked([sample.image for sample in samples]),
@@ -137,10 +150,15 @@ class Trainer:
         error = denoised - batch.band_limited
         total = denoised + correction - batch.target
         loss = charbonnier(error) + CORRECTION_WEIGHT * (charbonnier(total) + EDGE_WEIGHT * _edges(total))
+        begin, end = self.singles, self.singles + 2 * self.contrasts
+        if self.contrasts:
+            kept = denoised[begin:end:2, 0] - denoised[begin + 1 : end : 2, 0]
+            true = batch.band_limited[begin:end:2, 0] - batch.band_limited[begin + 1 : end : 2, 0]
+            loss = loss + CONTRAST_WEIGHT * lost_contrast(kept, true)
         if self.pairs:
-            first = denoised[self.singles :: 2]
-            second = denoised[self.singles + 1 :: 2]
-            weight = VARIANCE_WEIGHT * batch.conditions[self.singles :: 2, 3]
+            first = denoised[end::2]
+            second = denoised[end + 1 :: 2]
+            weight = VARIANCE_WEIGHT * batch.conditions[end::2, 3]
             difference = _per_sample((first - second) / math.sqrt(2))
             loss = loss + (weight * difference).mean() * (2 * self.pairs / len(batch.image))
         return loss
@@ -255,6 +273,14 @@ class Trainer:
 def charbonnier(error: torch.Tensor) -> torch.Tensor:
     """Mean of sqrt(e^2 + EPSILON^2) - EPSILON."""
     return _per_sample(error).mean()
+
+
+def lost_contrast(kept: torch.Tensor, true: torch.Tensor) -> torch.Tensor:
+    """Square of the part of the contrast that is lost, mean over `[sample, row, column]`; all spots weigh alike."""
+    where = torch.where(true.abs() > FAINTEST_SPOT, true.sign(), torch.zeros_like(true))
+    whole = (true * where).sum(dim=(1, 2))
+    part = (kept * where).sum(dim=(1, 2)) / whole.clamp(min=1.0)
+    return torch.where(whole > 1, (1 - part) ** 2, torch.zeros_like(part)).mean()
 
 
 def _per_sample(error: torch.Tensor) -> torch.Tensor:

@@ -7,8 +7,8 @@ import torch
 from recon_worker.denoising.network import Architecture
 from recon_worker.reconstruction.partial_fourier import fill_partial_fourier
 from recon_worker.training import __main__ as command
-from recon_worker.training.degradation import _band_limited, draw_samples, one_sided
-from recon_worker.training.denoiser import Trainer
+from recon_worker.training.degradation import _band_limited, draw_samples, draw_with_and_without, one_sided
+from recon_worker.training.denoiser import Trainer, lost_contrast
 from recon_worker.training.images import averaged, noise_estimate, part_of, shape_images, simulated_images
 from recon_worker.training.replicas import Scene, smooth_random_phase
 
@@ -58,6 +58,23 @@ def test_two_draws_share_the_object_and_nothing_of_the_noise(images):
     assert first.colour == second.colour
     one, other = (sample.image - sample.band_limited for sample in (first, second))
     assert abs(float((one * other).mean())) < 0.05
+
+
+def test_with_and_without_faint_spots_the_noise_is_the_same(images):
+    rng = np.random.default_rng(9)
+    apart, changes = [], []
+    for number in range(12):
+        spotted, plain = draw_with_and_without(rng, images[number % len(images)])
+        change = (spotted.image - spotted.band_limited) - (plain.image - plain.band_limited)
+        changes.append(float(change.std()))
+        spots = (spotted.band_limited - plain.band_limited)[0]
+        apart.append(float(spots.abs().max()))
+        assert float(lost_contrast(spots[None], spots[None])) == pytest.approx(0.0, abs=1e-9)
+        if apart[-1] > 0.7:
+            assert float(lost_contrast(0.6 * spots[None], spots[None])) == pytest.approx(0.16, rel=0.02)
+    assert np.mean(np.array(apart) > 0.7) > 0.8
+    # In air the phase to be removed follows the spot, and with it the noise turns.
+    assert np.median(changes) < 0.01
 
 
 def test_the_band_limited_image_has_its_pixels_where_the_average_has_them():

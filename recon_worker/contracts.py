@@ -38,15 +38,18 @@ def check(contract: Contract, message: object) -> None:
 
 
 def current(kind: Literal["acquisition", "finishing"], order: dict[str, Any]) -> dict[str, Any]:
-    """A work order in the words of version 2.
+    """A work order in the newest words: version 2 of an acquisition order, version 3 of a finishing order.
 
-    One of version 1 may still lie in the queue when a newer worker starts: it asks for the paper's chain and for no
-    zero filling. Any other is returned as it is.
+    An older one may still lie in the queue when a newer worker starts. Version 1 asks for the paper's chain and for no
+    zero filling, a finishing order of version 2 for no measurements. Any other is returned as it is.
     """
-    if order.get("version") != 1:
-        return order
+    version = order.get("version")
     if kind == "finishing":
-        return {**order, "version": 2, "stored_matrix": None}
+        if version == 1:
+            return {**order, "version": 3, "stored_matrix": None, "measure": False}
+        return {**order, "version": 3, "measure": False} if version == 2 else order
+    if version != 1:
+        return order
     factors = order.get("noise_reduction", [])
     kept = {name: value for name, value in order.items() if name != "noise_reduction"}
     return {**kept, "version": 2, "chains": [{"chain": {}, "noise_reduction": [0, *factors]}]}

@@ -56,12 +56,14 @@ def finishing_order(
     reference: int = 0,
     job: str | None = None,
     stored_matrix: list[int] | None = None,
+    measure: bool = False,
 ) -> dict[str, Any]:
     return {
-        "version": 2,
+        "version": 3,
         "output": f"work/{job or uuid.uuid4()}/1",
         "reference": reference,
         "stored_matrix": stored_matrix,
+        "measure": measure,
         "series": [
             {
                 "acquisition": acquisition,

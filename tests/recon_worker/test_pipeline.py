@@ -476,10 +476,13 @@ def test_an_order_of_version_one_asks_for_the_paper_s_chain(store, acquired):
         {"chain": {}, "noise_reduction": [0, 0.25]}
     ]
     finishing = finishing_order(acquired["fast"]["volumes"], acquisitions=[0])
-    older = {name: value for name, value in finishing.items() if name != "stored_matrix"} | {"version": 1}
-    with pytest.raises(contracts.ContractBroken):
-        contracts.check("finishing-work-order", older)
-    assert contracts.current("finishing", older) == finishing
+    second = {name: value for name, value in finishing.items() if name != "measure"} | {"version": 2}
+    contracts.check("finishing-work-order", second)
+    older = {name: value for name, value in second.items() if name != "stored_matrix"} | {"version": 1}
+    for broken in (older, {**second, "version": 3}, {**second, "measure": True}):
+        with pytest.raises(contracts.ContractBroken):
+            contracts.check("finishing-work-order", broken)
+    assert contracts.current("finishing", older) == contracts.current("finishing", second) == finishing
     assert contracts.current("finishing", finishing) is finishing
 
 

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import os
 import signal
+import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,6 +47,12 @@ def stopped_in_mid_job(
     """A study of whose jobs the worker has taken one, and the process that computes it, which is made to stand
     still: a small job would be over before anything could happen to it."""
     wait_until(lambda: processes(application, "job"), seconds=60, says="the process that computes")
+    # One that stands still while it imports never takes a job.
+    wait_until(
+        lambda: all(waits_for_work(process_id) for process_id in processes(application, "job")),
+        seconds=180,
+        says="the process that computes, with all that it imports",
+    )
     study = StudyAtWork(application, sequence=raw.sequence)
     computing = processes(application, "job")
     for process_id in computing:
@@ -55,6 +62,21 @@ def stopped_in_mid_job(
         study.upload(raw.fast, "Fast")
     wait_until(lambda: study.is_running("Standard"), seconds=60, says="the job in its midst")
     return study, computing
+
+
+def waits_for_work(process_id: int) -> bool:
+    """Whether a process has loaded torch and sleeps, using no processor time for a second."""
+    folder = Path(f"/proc/{process_id}")
+
+    def seen() -> tuple[str, str, str]:
+        state, *numbers = (folder / "stat").read_text().rpartition(")")[2].split()
+        return state, numbers[10], numbers[11]
+
+    if "libtorch_cpu" not in (folder / "maps").read_text():
+        return False
+    before = seen()
+    time.sleep(1)
+    return before[0] == "S" and seen() == before
 
 
 def nothing_waits(application: Application, study: StudyAtWork) -> bool:

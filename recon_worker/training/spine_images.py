@@ -1,0 +1,255 @@
+"""Labelled sagittal slices to train and test the segmenters with, split by patient: real ones and simulated ones.
+
+All lie on a grid of 1 mm pixels, head up, anterior left. What a data set does not label is not "no structure": each
+slice says where its labels are to be believed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from recon_worker.segmentation.normalisation import resized
+from recon_worker.training.vertebra_bodies import CANAL, DISC, VERTEBRA, bodies_of, pedicle_band
+
+Progress = Callable[[str, float], None]
+Labels = npt.NDArray[np.uint8]
+
+TEST_SPIDER = frozenset({18, 22, 78, 98, 107, 166, 239, 106, 108, 109, 112, 113, 116})
+"""Patients with T1 masks (moved from T2 SPACE, or of single slices): for testing only."""
+VALIDATION_SPIDER = frozenset({41, 129, 191})
+TEST_FILES = frozenset(
+    [f"vb1_{number}" for number in ("02", "03", "06", "07", "08", "16")]
+    + [f"vb2_{number}" for number in ("07", "14", "23")]
+    + [f"vb3_{number}" for number in ("05", "11", "17", "23", "29", "35", "41", "47", "53")]
+    + ["ivd_20", "ivd_25"]
+)
+"""VB1 02, 03, 06, 07 and 08 may be one patient: all of them test."""
+VALIDATION_FILES = frozenset({"vb2_19", "vb3_04", "vb3_28", "slices20_06", "slices20_12", "slices20_18"})
+ASSUMED_PIXEL_MM = 1.25
+"""Of the 20 slices that come without: vertebrae have their usual size then."""
+LEAST_AREA = 0.35
+"""Planes whose labels cover less than this part of the largest plane's are not trained on: some show muscle alone."""
+BESIDE_MM = 35
+"""Unlabelled neighbours above lie within this distance of the spine's line."""
+BEFORE_MM = 30
+"""Unlabelled neighbours below, and the sacrum, begin this far in front of the lowest label's middle."""
+
+
+@dataclass(frozen=True)
+class LabelledSlice:
+    """One slice, all arrays `[row, column]`, 1 mm pixels.
+
+    Attributes
+    ----------
+    image
+        Magnitude, any scale.
+    bodies, discs
+        1 where the structure is; instance numbers are kept (1, 2, ...) where the source has them.
+    body_weight, disc_weight
+        1 where the labels are to be believed, else 0.
+    name, patient, plane
+        Of the file, of the patient, and of the slice in its series.
+    source, contrast, part
+        Data set; "T1", "T2", "SPACE", "GRE", "TIRM" or "simulated"; "training", "validation" or "test".
+    """
+
+    image: npt.NDArray[np.float16]
+    bodies: Labels
+    discs: Labels
+    body_weight: Labels
+    disc_weight: Labels
+    name: str
+    patient: str
+    plane: int
+    source: str
+    contrast: str
+    part: str
+
+    def labels(self, kind: str) -> tuple[Labels, Labels]:
+        """Labels and weight of "bodies" or "discs"."""
+        return (self.bodies, self.body_weight) if kind == "bodies" else (self.discs, self.disc_weight)
+
+
+def part_of(name: str) -> str:
+    """Which part a file belongs to."""
+    spider = re.match(r"(\d+)_", name)
+    if spider:
+        number = int(spider.group(1))
+        return "test" if number in TEST_SPIDER else "validation" if number in VALIDATION_SPIDER else "training"
+    return "test" if name in TEST_FILES else "validation" if name in VALIDATION_FILES else "training"
+
+
+def real_slices(data: Path, progress: Progress) -> Iterator[LabelledSlice]:
+    """All labelled slices below `data` (the folder that holds `spine/`)."""
+    spine = data / "spine"
+    readers: list[tuple[str, Callable[[Path], Iterator[LabelledSlice]]]] = [
+        ("spider_space_labelled", _space),
+        ("spider_t1_transferred", _single),
+        ("spider_vertebra_slices", _single),
+        ("lumbar_vb1", _body_volume),
+        ("lumbar_vb2", _body_volume),
+        ("lumbar_vb3", _body_volume),
+        ("lumbar_ivd", _disc_volume),
+        ("slices20", _slices20),
+    ]
+    jobs = [(reader, path) for folder, reader in readers for path in sorted(spine.glob(f"{folder}/*.npz"))]
+    jobs += [(_slices20, path) for path in sorted(spine.glob("slices20*.npz"))]
+    for done, (reader, path) in enumerate(jobs):
+        progress("labelled slices", done / max(len(jobs), 1))
+        yield from reader(path)
+
+
+def on_grid(array: np.ndarray, spacing_mm: tuple[float, float]) -> npt.NDArray[np.float32]:
+    """`[row, column]` with 1 mm pixels, low-passed first."""
+    size = (round(array.shape[0] * spacing_mm[0]), round(array.shape[1] * spacing_mm[1]))
+    return np.asarray(resized(torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32)), size).numpy())
+
+
+def labels_on_grid(labels: np.ndarray, spacing_mm: tuple[float, float]) -> Labels:
+    """The label that fills more than half of each 1 mm pixel, else 0."""
+    size = (round(labels.shape[0] * spacing_mm[0]), round(labels.shape[1] * spacing_mm[1]))
+    result = np.zeros(size, dtype=np.uint8)
+    for value in np.unique(labels[labels > 0]):
+        result[on_grid(labels == value, spacing_mm) > 0.5] = value
+    return result
+
+
+def believed(labels: Labels, *, above: bool, below: bool) -> Labels:
+    """1 where unlabelled means "no structure": not where unlabelled neighbours `above` and `below` would be."""
+    weight = np.ones(labels.shape, dtype=np.uint8)
+    rows = np.flatnonzero(labels.any(axis=1))
+    if not rows.size:
+        return weight
+    middles = {int(row): float(np.flatnonzero(labels[row]).mean()) for row in rows}
+    columns = np.arange(labels.shape[1])
+    if above:
+        slope = _slope(middles, list(rows[: min(60, len(rows))]))
+        for row in range(rows[0]):
+            line = middles[int(rows[0])] + slope * (row - rows[0])
+            weight[row, np.abs(columns - line) < BESIDE_MM] = 0
+    if below:
+        weight[rows[-1] + 1 :, columns > middles[int(rows[-1])] - BEFORE_MM] = 0
+    return weight
+
+
+def _slope(middles: dict[int, float], rows: list[int]) -> float:
+    if len(rows) < 8:
+        return 0.0
+    return float(np.clip(np.polyfit(rows, [middles[int(row)] for row in rows], 1)[0], -0.6, 0.6))
+
+
+def _nothing(shape: tuple[int, ...]) -> Labels:
+    return np.zeros(shape, dtype=np.uint8)
+
+
+def _slice(image: np.ndarray, spacing: tuple[float, float]) -> npt.NDArray[np.float16]:
+    grid = on_grid(image, spacing)
+    return (grid / max(float(np.percentile(grid, 99.5)), 1e-6)).astype(np.float16)
+
+
+def _space(path: Path) -> Iterator[LabelledSlice]:
+    with np.load(path, allow_pickle=False) as held:
+        images, masks = held["images"], held["masks"]
+        spacing = (float(held["spacing_mm"][1]), float(held["spacing_mm"][2]))
+        numbers = [int(number) for number in held["slice_no"]]
+    grids = [labels_on_grid(mask, spacing) for mask in masks]
+    for number, image, labels, bodies in zip(numbers, images, grids, bodies_of(grids), strict=True):
+        body_weight = believed(bodies, above=False, below=True) * (1 - pedicle_band(labels, bodies))
+        yield LabelledSlice(
+            _slice(image, spacing), bodies, (labels == DISC).astype(np.uint8),
+            body_weight.astype(np.uint8), np.ones(labels.shape, dtype=np.uint8),
+            path.stem, f"spider {path.stem.split('_')[0]}", number, "SPIDER SPACE", "SPACE", part_of(path.stem),
+        )  # fmt: skip
+
+
+def _single(path: Path) -> Iterator[LabelledSlice]:
+    with np.load(path, allow_pickle=False) as held:
+        image, mask = held["image"], held["mask"]
+        spacing = (float(held["spacing_mm"][0]), float(held["spacing_mm"][1]))
+        contrast = "T1" if str(held["contrast"]) == "t1" else "T2"
+    moved = "transferred" in path.parent.name
+    if moved:
+        labels = labels_on_grid(mask, spacing)
+        discs = (labels == DISC).astype(np.uint8)
+    else:
+        # Vertebrae with arches, no canal and no discs: the discs are unknown everywhere.
+        labels = (labels_on_grid(mask, spacing) > 0).astype(np.uint8) * VERTEBRA
+        discs = _nothing(labels.shape)
+    bodies = bodies_of([labels])[0]
+    if not bodies.any():
+        return
+    body_weight = believed(bodies, above=True, below=True) * (1 - pedicle_band(labels, bodies))
+    disc_weight = np.ones(labels.shape, dtype=np.uint8) if moved else _nothing(labels.shape)
+    yield LabelledSlice(
+        _slice(image, spacing), bodies, discs, body_weight.astype(np.uint8), disc_weight,
+        path.stem, f"spider {path.stem.split('_')[0]}", 0,
+        "SPIDER moved masks" if moved else "SPIDER slices", contrast, part_of(path.stem),
+    )  # fmt: skip
+
+
+CONTRASTS = {"T1": "T1", "TIRM": "TIRM", "T2": "T2", "GRE": "GRE"}
+
+
+def _body_volume(path: Path) -> Iterator[LabelledSlice]:
+    with np.load(path, allow_pickle=False) as held:
+        image, mask, spacing = held["image"], held["mask"], held["spacing_mm"]
+        contrast = next(name for start, name in CONTRASTS.items() if str(held["contrast"]).startswith(start))
+    source = path.stem.split("_")[0].upper()
+    # VB1 was acquired every 4 mm and interpolated; its labels reach S1. The others' planes are all used.
+    step = 4 if source == "VB1" else 1
+    planes = range(0, image.shape[2], step)
+    areas = {plane: int((mask[:, :, plane] > 0).sum()) for plane in planes}
+    largest = max(areas.values())
+    part = part_of(path.stem)
+    for plane in planes:
+        if not areas[plane] or (part != "test" and areas[plane] < LEAST_AREA * largest):
+            continue
+        grid = (float(spacing[0]), float(spacing[1]))
+        bodies = labels_on_grid(mask[:, :, plane], grid)
+        yield LabelledSlice(
+            _slice(image[:, :, plane], grid), bodies, _nothing(bodies.shape),
+            believed(bodies, above=True, below=source != "VB1"), _nothing(bodies.shape),
+            path.stem, path.stem if source != "VB1" or contrast == "T2" else "vb1 group", plane, source, contrast, part,
+        )  # fmt: skip
+
+
+def _disc_volume(path: Path) -> Iterator[LabelledSlice]:
+    with np.load(path, allow_pickle=False) as held:
+        image, mask, spacing = held["image"], held["mask"], held["spacing_mm"]
+    areas = (mask > 0).sum(axis=(0, 1))
+    part = part_of(path.stem)
+    for number in range(round(image.shape[2] / 4.4)):
+        plane = min(round(4.4 * number), image.shape[2] - 1)
+        if not areas[plane] or (part != "test" and areas[plane] < LEAST_AREA * areas.max()):
+            continue
+        grid = (float(spacing[0]), float(spacing[1]))
+        discs = labels_on_grid(mask[:, :, plane], grid)
+        yield LabelledSlice(
+            _slice(image[:, :, plane], grid), _nothing(discs.shape), discs,
+            _nothing(discs.shape), believed(discs, above=True, below=False),
+            path.stem, path.stem, plane, "IVD", "T2", part,
+        )  # fmt: skip
+
+
+def _slices20(path: Path) -> Iterator[LabelledSlice]:
+    with np.load(path, allow_pickle=False) as held:
+        images, masks = held["image"], held["mask"]
+    grid = (ASSUMED_PIXEL_MM, ASSUMED_PIXEL_MM)
+    for number, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        discs, bodies = (labels_on_grid(mask == value, grid) for value in (1, 2))
+        # A few side slices have discs alone, or nothing though vertebrae show at their edges.
+        whole = np.full(discs.shape, bool(bodies.any() and discs.any()), dtype=np.uint8)
+        name = f"slices20_{number:02d}"
+        yield LabelledSlice(
+            _slice(image, grid), bodies, discs, whole, whole, name, name, 0, "slices20", "T2", part_of(name)
+        )
+
+
+__all__ = ["CANAL", "LabelledSlice", "believed", "labels_on_grid", "on_grid", "part_of", "real_slices"]

@@ -1,0 +1,1 @@
+"""Measurements of segmented discs and vertebral bodies: heights, volumes, and which level is which between arms."""

@@ -12,7 +12,7 @@ from typing import Any
 VERSION = "0.1.0"
 """Version of the recon worker, the same as in pyproject.toml."""
 
-LIBRARIES = ("numpy", "scipy", "torch", "h5py", "ismrmrd", "twixtools", "pydicom")
+LIBRARIES = ("numpy", "scipy", "torch", "h5py", "ismrmrd", "twixtools", "pydicom", "highdicom")
 
 
 @functools.cache

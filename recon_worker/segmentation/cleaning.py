@@ -1,0 +1,137 @@
+"""From the networks' probabilities to single discs and bodies: slices to 3D, smoothing, holes, one piece a level.
+
+As in Han et al. 2023: "2D slice masks were reconstructed into 3D volume masks and postprocessed to smooth, fill holes,
+and identify largest connected components". The largest component is taken of each structure, never of the whole: two
+bodies that touch are parted first.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from skimage.segmentation import watershed
+
+Mask = npt.NDArray[np.bool_]
+Probability = npt.NDArray[np.float32]
+Kind = Literal["disc", "body"]
+
+SMOOTHING_MM = 0.5
+"""Standard deviation of the in-plane smoothing of the probability."""
+NECK_MM = {"body": 5.0, "disc": 1.5}
+"""Half the width of the widest bridge that joins two structures and is none."""
+LEAST_AREA_MM2 = {"body": 200.0, "disc": 60.0}
+"""Of the slice where a structure is largest."""
+LEAST_SLICES = 2
+THINNEST_MM = 1.0
+"""Spurs thinner than twice this are smoothed away."""
+
+
+@dataclass(frozen=True)
+class Instance:
+    """One structure before it has a name: mask `[slice, row, column]`, and what may be wrong with it."""
+
+    kind: Kind
+    mask: Mask
+    centroid: tuple[float, float, float]
+    area_mm2: float
+    volume_mm3: float
+
+
+def instances(
+    probability: Probability, spacing_mm: tuple[float, float, float], kind: Kind, threshold: float = 0.5
+) -> list[Instance]:
+    """The single structures of `kind`, in no order.
+
+    Parameters
+    ----------
+    probability
+        `[slice, row, column]` of the network.
+    spacing_mm
+        Distance of voxel centres (slice, row, column).
+    """
+    width = [0.0, SMOOTHING_MM / spacing_mm[1], SMOOTHING_MM / spacing_mm[2]]
+    mask = ndimage.gaussian_filter(probability, width, mode="nearest") > threshold
+    mask = _opened(mask, spacing_mm, THINNEST_MM)
+    labels = _parted(mask, spacing_mm, NECK_MM[kind])
+    pixel = spacing_mm[1] * spacing_mm[2]
+    found = []
+    for number, window in enumerate(ndimage.find_objects(labels), start=1):
+        if window is None:
+            continue
+        piece = _largest(labels[window] == number)
+        piece = np.stack([ndimage.binary_fill_holes(section) for section in piece])
+        areas = piece.sum(axis=(1, 2)) * pixel
+        if areas.max() < LEAST_AREA_MM2[kind] or int((areas > 0).sum()) < LEAST_SLICES:
+            continue
+        whole = np.zeros(mask.shape, dtype=bool)
+        whole[window] = piece
+        middle = ndimage.center_of_mass(piece)
+        centroid = tuple(float(place + part.start) for place, part in zip(middle, window, strict=True))
+        found.append(
+            Instance(kind, whole, centroid, float(areas.max()), float(areas.sum() * spacing_mm[0]))  # type: ignore[arg-type]
+        )
+    return found
+
+
+def _disk(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
+    """In-plane neighbourhood `[1, row, column]`."""
+    reach = [int(radius_mm / step) for step in spacing_mm[1:]]
+    rows, columns = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
+    return np.asarray((rows * spacing_mm[1]) ** 2 + (columns * spacing_mm[2]) ** 2 <= radius_mm**2)[None]
+
+
+def _opened(mask: Mask, spacing_mm: tuple[float, float, float], radius_mm: float) -> Mask:
+    return np.asarray(ndimage.binary_opening(mask, structure=_disk(radius_mm, spacing_mm)), dtype=bool)
+
+
+def _parted(mask: Mask, spacing_mm: tuple[float, float, float], neck_mm: float) -> npt.NDArray[np.int32]:
+    """Labels of the pieces that remain one when bridges narrower than twice `neck_mm` are cut."""
+    sampling = (1e3, spacing_mm[1], spacing_mm[2])
+    depth = np.stack([ndimage.distance_transform_edt(section, sampling=sampling[1:]) for section in mask])
+    whole, count = ndimage.label(mask)
+    markers = np.zeros(mask.shape, dtype=np.int32)
+    cores, _ = ndimage.label(depth > neck_mm)
+    used = 0
+    for number, window in enumerate(ndimage.find_objects(whole), start=1):
+        if window is None:
+            continue
+        inside = whole[window] == number
+        held = _worthy(np.where(inside, cores[window], 0), spacing_mm, neck_mm)
+        if not held:
+            used += 1
+            markers[window][inside] = used
+            continue
+        for core in held:
+            used += 1
+            markers[window][inside & (cores[window] == core)] = used
+    if count == 0:
+        return markers
+    return np.asarray(watershed(-depth, markers, mask=mask), dtype=np.int32)
+
+
+def _worthy(cores: npt.NDArray[np.int32], spacing_mm: tuple[float, float, float], neck_mm: float) -> list[int]:
+    """Cores that are structures of their own: at another place along the slice, not the same one in another slice."""
+    numbers, sizes = np.unique(cores[cores > 0], return_counts=True)
+    order = numbers[np.argsort(-sizes)]
+    kept: list[tuple[int, npt.NDArray[np.float64]]] = []
+    largest = int(sizes.max()) if sizes.size else 0
+    size_of = dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
+    for number in order.tolist():
+        middle = np.array(ndimage.center_of_mass(cores == number)) * np.array(spacing_mm)
+        apart = all(np.linalg.norm((middle - other)[1:]) > 2.5 * neck_mm + 4 for _, other in kept)
+        if apart and size_of[number] >= 0.1 * largest:
+            kept.append((number, middle))
+    return [number for number, _ in kept]
+
+
+def _largest(piece: Mask) -> Mask:
+    labels, count = ndimage.label(piece)
+    if count <= 1:
+        return piece
+    sizes = np.bincount(labels.ravel())
+    sizes[0] = 0
+    return np.asarray(labels == int(np.argmax(sizes)), dtype=bool)

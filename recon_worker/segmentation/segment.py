@@ -1,0 +1,210 @@
+"""A sagittal series to named, measured discs and vertebral bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from recon_worker.data import InputFault, Volume
+from recon_worker.morphometry.body_volume import body_volume_cm3
+from recon_worker.morphometry.disc_height import measure_disc
+from recon_worker.morphometry.levels import level_name
+from recon_worker.morphometry.structures import Kind, State, Structure
+from recon_worker.segmentation.cleaning import Instance, Probability, instances
+from recon_worker.segmentation.naming import Named, Spine, name_levels
+from recon_worker.segmentation.probabilities import probabilities
+from recon_worker.segmentation.weights import load_weights
+
+Progress = Callable[[str, float], None]
+Labels = npt.NDArray[np.uint8]
+
+FEWEST_BODIES, FEWEST_DISCS = 2, 1
+CUT_AT_THE_SIDE = 0.6
+"""A body whose area in the first or last slice is more than this part of its largest goes on outside."""
+VOID_LEVEL, VOID_PART = 0.12, 0.12
+"""Signal below this part of the structure's median is a void; more than this part of its voxels may not be."""
+CONFIDENT = 0.5
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What was found in one series.
+
+    Attributes
+    ----------
+    discs, bodies
+        Label maps `[slice, row, column]` on the series' own grid: the level of each voxel, 0 none.
+    structures
+        Discs, then bodies, from the head down.
+    remarks
+        For the coordinator.
+    lineage
+        Weights, thresholds and method, plain JSON.
+    """
+
+    discs: Labels
+    bodies: Labels
+    structures: list[Structure]
+    remarks: list[str]
+    lineage: dict[str, Any]
+
+
+def segment(volume: Volume, *, progress: Progress = lambda stage, fraction: None, device: str = "cpu") -> Segmentation:
+    """Segment and measure one sagittal series.
+
+    Parameters
+    ----------
+    volume
+        Real magnitudes `[slice, row, column]`, any order of slices and any in-plane direction.
+    progress
+        Told (stage, fraction).
+
+    Raises
+    ------
+    InputFault
+        The series is not sagittal, has one slice, holds values that are not numbers, or shows no lumbar spine.
+    ReconstructionFault
+        The networks' weights are missing or not those of their cards.
+    """
+    check(volume)
+    networks = {name: load_weights(name, device=device) for name in ("discs", "bodies")}
+    seen: dict[str, Probability] = {}
+    for number, (name, ready) in enumerate(networks.items()):
+        stage, start = f"finding {name}", 0.45 * number
+        progress(stage, start)
+        seen[name] = probabilities(
+            volume,
+            ready,
+            report=lambda part, stage=stage, start=start: progress(stage, start + 0.45 * part),  # type: ignore[misc]
+        )
+    progress("measuring", 0.9)
+    thresholds = {name: ready.threshold for name, ready in networks.items()}
+    found = structures_of(volume, seen["discs"], seen["bodies"], thresholds=thresholds)
+    progress("measuring", 1.0)
+    lineage = {
+        **found.lineage,
+        "weights": {name: ready.sha256 for name, ready in networks.items()},
+    }
+    return Segmentation(found.discs, found.bodies, found.structures, found.remarks, lineage)
+
+
+def check(volume: Volume) -> None:
+    """Refuse what cannot be segmented (InputFault)."""
+    if np.iscomplexobj(volume.array):
+        raise InputFault("The series is complex.", "Give its magnitude.")
+    if not np.isfinite(volume.array).all():
+        raise InputFault("The series holds values that are not numbers.", "Export or reconstruct it again.")
+    if volume.array.shape[0] < 2:
+        raise InputFault(
+            "The series has one slice, which shows neither a body's volume nor a disc's middle.",
+            "Give the whole sagittal series.",
+        )
+    normal = np.cross(volume.direction(1), volume.direction(2))
+    if abs(normal[0]) < 0.7:
+        raise InputFault(
+            "The series is not sagittal, and the networks know sagittal spines only.", "Give a sagittal series."
+        )
+    if float(np.ptp(volume.array)) == 0:
+        raise InputFault("The series is empty: all of its voxels have one value.", "Export or reconstruct it again.")
+
+
+def structures_of(
+    volume: Volume,
+    disc_probability: Probability,
+    body_probability: Probability,
+    *,
+    thresholds: dict[str, float] | None = None,
+) -> Segmentation:
+    """Clean, name and measure what the networks saw; arguments `[slice, row, column]` on the volume's grid.
+
+    Raises
+    ------
+    InputFault
+        No lumbar spine: fewer than two bodies in a line, or no disc between them.
+    """
+    limits = thresholds or {"discs": CONFIDENT, "bodies": CONFIDENT}
+    spacing = volume.spacing_mm
+    # What is more likely a disc is not a body: the two networks do not know of each other.
+    body_only = np.where((disc_probability > body_probability) & (disc_probability > CONFIDENT), 0, body_probability)
+    bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"])
+    discs = instances(disc_probability, spacing, "disc", limits["discs"])
+    spine = name_levels(bodies, discs, volume.affine)
+    if len(spine.bodies) < FEWEST_BODIES or len(spine.discs) < FEWEST_DISCS:
+        raise InputFault(
+            "No lumbar spine was found in the series.",
+            "Check that it is a sagittal series of the lumbar spine; measure it by hand if it is.",
+        )
+    disc_labels, body_labels = (np.zeros(volume.array.shape, dtype=np.uint8) for _ in range(2))
+    structures, remarks = [], list(spine.remarks)
+    for named in spine.discs:
+        disc_labels[named.instance.mask] = named.level
+        structures.append(_structure(named, volume, disc_probability, limits["discs"]))
+    for named in spine.bodies:
+        body_labels[named.instance.mask & (disc_labels == 0)] = named.level
+        structures.append(_structure(named, volume, body_probability, limits["bodies"]))
+    remarks += _remarks(structures, spine)
+    lineage = {
+        "step": "segmentation",
+        "method": "two 2D V-Nets, 3D clean-up, levels from the sacrum up",
+        "thresholds": limits,
+    }
+    return Segmentation(disc_labels, body_labels, structures, remarks, lineage)
+
+
+def _structure(named: Named, volume: Volume, probability: Probability, threshold: float) -> Structure:
+    instance, spacing = named.instance, volume.spacing_mm
+    kind: Kind = instance.kind
+    flags = list(named.flags)
+    state: State = "measured"
+    measures: dict[str, float] = {}
+    if _is_cut(instance, kind):
+        state = "cut"
+        flags.append("cut by the edge of the field of view")
+    elif _has_void(instance, volume):
+        state = "excluded"
+        flags.append("a signal void lies inside, as metal makes it")
+    elif kind == "disc":
+        measure = measure_disc(instance.mask, spacing, probability, threshold)
+        measures = {
+            "disc_height_mm": measure.height_mm,
+            "disc_mean_height_mm": measure.mean_height_mm,
+            "disc_area_mm2": measure.area_mm2,
+        }
+    else:
+        measures = {"body_volume_cm3": body_volume_cm3(instance.mask, spacing)}
+    place = volume.position_mm(instance.centroid)
+    centroid = (round(float(place[0]), 2), round(float(place[1]), 2), round(float(place[2]), 2))
+    return Structure(kind, named.level, level_name(kind, named.level), state, measures, centroid, flags)
+
+
+def _is_cut(instance: Instance, kind: Kind) -> bool:
+    mask = instance.mask
+    if mask[:, [0, -1]].any() or mask[:, :, [0, -1]].any():
+        return True
+    areas = mask.sum(axis=(1, 2))
+    return kind == "body" and bool(max(areas[0], areas[-1]) > CUT_AT_THE_SIDE * areas.max())
+
+
+def _has_void(instance: Instance, volume: Volume) -> bool:
+    values = volume.array[instance.mask].astype(np.float64)
+    return bool((values < VOID_LEVEL * np.median(values)).mean() > VOID_PART)
+
+
+def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
+    remarks = []
+    cut = [structure.name for structure in structures if structure.state == "cut"]
+    if cut:
+        remarks.append(f"Cut by the field of view and not measured: {', '.join(cut)}.")
+    void = [structure.name for structure in structures if structure.state == "excluded"]
+    if void:
+        remarks.append(f"With a signal void inside and not measured: {', '.join(void)}.")
+    for kind, group in (("disc", spine.discs), ("body", spine.bodies)):
+        levels = sorted(one.level for one in group)
+        missing = sorted(set(range(levels[0], levels[-1] + 1)) - set(levels))
+        if missing:
+            remarks.append(f"Not found: {', '.join(level_name(kind, level) for level in missing)}.")
+    return remarks

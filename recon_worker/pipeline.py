@@ -14,13 +14,27 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from recon_worker.chains import MadeVolume, Report, chains_of, check_chains, part, reconstruct_chains
-from recon_worker.data import ReconstructionFault
+from recon_worker.chains import (
+    MadeVolume,
+    Report,
+    chains_of,
+    check_chains,
+    compute_device,
+    part,
+    reconstruct_chains,
+)
+from recon_worker.data import ReconstructionFault, Volume
 from recon_worker.dicom.authoring import AuthoredSeries, author_series
+from recon_worker.dicom.derived import SeriesReference
 from recon_worker.lineage import lineage
+from recon_worker.measuring import FILES, LABELS, OVERLAY, Measured, Segmenter, matched_levels, measure_or_say_why
 from recon_worker.one_look import gains_of, on_common_grid, one_look
+from recon_worker.segmentation.segment import segment
 from recon_worker.store import StorageFault, Store, StoredFile, fingerprint
 from recon_worker.stored_volume import StoredVolume, load_volume, save_volume
+
+AUTHORING_SHARE = 0.1
+"""Of the time of a series that is measured as well."""
 
 
 def run_acquisition_job(order: dict[str, Any], *, store: Store, report: Report) -> dict[str, Any]:
@@ -82,12 +96,15 @@ def run_acquisition_job(order: dict[str, Any], *, store: Store, report: Report) 
     }
 
 
-def run_finishing_job(order: dict[str, Any], *, store: Store, report: Report) -> dict[str, Any]:
-    """The volumes of one subject and sequence to authored series with one look.
+def run_finishing_job(
+    order: dict[str, Any], *, store: Store, report: Report, segmenter: Segmenter = segment
+) -> dict[str, Any]:
+    """The volumes of one subject and sequence to authored series with one look, measured where the order says so.
 
     Common grid and slices, one gain for each acquisition and chain, one intensity map and pixel scale from the
-    reference, one stored matrix, reading orientation, authoring. Arguments, result and errors as for
-    `run_acquisition_job`; InputFault when the acquisitions do not fit together or the stored matrix is too small.
+    reference, one stored matrix, reading orientation, authoring; then segmentation of the pixels as stored, with
+    `segmenter`. Other arguments, result and errors as for `run_acquisition_job`; InputFault when the acquisitions do
+    not fit together or the stored matrix is too small. A series that cannot be measured is finished all the same.
     """
     began = time.monotonic()
     entries, output, reference = order["series"], order["output"], order["reference"]
@@ -109,13 +126,24 @@ def run_finishing_job(order: dict[str, Any], *, store: Store, report: Report) ->
     )
 
     described = []
+    measured: list[tuple[Measured, list[StoredFile]]] = []
+    authoring_share = AUTHORING_SHARE if order["measure"] else 1.0
     with _undone_on_failure(store) as put, store.scratch() as folder:
         for index, (picture, entry) in enumerate(zip(pictures, entries, strict=True)):
-            report("authoring", 0.4 + 0.6 * index / len(entries))
-            series = author_series(picture, uid_key=bytes.fromhex(entry["uid_key"]), out=folder / str(index))
+            say = part(report, 0.4 + 0.6 * index / len(entries), 0.4 + 0.6 * (index + 1) / len(entries))
+            say("authoring", 0.0)
+            uid_key = bytes.fromhex(entry["uid_key"])
+            series = author_series(picture, uid_key=uid_key, out=folder / str(index))
             path = f"{output}/series/{index}"
             files = [put(series.folder / file.path, f"{path}/{file.path}") for file in series.files]
             described.append(_describe(index, path, series, files))
+            if order["measure"]:
+                local = folder / f"measurements-{index}"
+                which = f"measuring {index + 1} of {len(entries)}"
+                one = _measure(picture, series, uid_key, local, part(say, authoring_share, 1.0), which, segmenter)
+                path = f"{output}/measurements/{index}"
+                found = [put(local / name, f"{path}/{name}") for name in FILES] if one.segmentation else []
+                measured.append((one, found))
     report("storing", 1.0)
     inputs = {entry["volume"]["path"]: entry["volume"] for entry in entries}
     return {
@@ -130,9 +158,14 @@ def run_finishing_job(order: dict[str, Any], *, store: Store, report: Report) ->
                 "gains": {str(acquisition): gain for acquisition, gain in sorted(gains.items())},
                 "stored_scale": scale,
                 "stored_matrix": matrix,
+                "measurements": [one.segmentation.lineage if one.segmentation else None for one, _ in measured] or None,
             },
-            outputs=[file for series in described for file in series["files"]],
+            outputs=[
+                *(file for series in described for file in series["files"]),
+                *(file.as_json() for _, files in measured for file in files),
+            ],
         ),
+        "measurements": _measurements(measured, reference) if order["measure"] else None,
         "seconds": time.monotonic() - began,
     }
 
@@ -173,6 +206,51 @@ def _describe(index: int, path: str, series: AuthoredSeries, files: list[StoredF
         "files": [file.as_json() for file in files],
         "preview": f"{path}/{series.preview}",
     }
+
+
+def _measure(
+    picture: Volume,
+    series: AuthoredSeries,
+    uid_key: bytes,
+    out: Path,
+    report: Report,
+    which: str,
+    segmenter: Segmenter,
+) -> Measured:
+    return measure_or_say_why(
+        picture,
+        out=out,
+        reference=SeriesReference.of_authored(uid_key, series.slices),
+        uid_key=uid_key,
+        window=series.window,
+        device=compute_device(),
+        progress=lambda stage, fraction: report(which, fraction),
+        segmenter=segmenter,
+    )
+
+
+def _measurements(measured: list[tuple[Measured, list[StoredFile]]], reference: int) -> list[dict[str, Any]]:
+    """What the event says of every series."""
+    names = measured[reference][0].structures
+    told = []
+    for index, (one, files) in enumerate(measured):
+        levels = matched_levels(names, one.structures)
+        paths = {Path(file.path).name: file.path for file in files}
+        told.append(
+            {
+                "index": index,
+                "structures": [
+                    {**structure.as_json(), "matched_level": level}
+                    for structure, level in zip(one.structures, levels, strict=True)
+                ],
+                "remarks": one.segmentation.remarks if one.segmentation else [],
+                "files": [file.as_json() for file in files],
+                "overlay": paths.get(OVERLAY),
+                "labels": paths.get(LABELS),
+                "fault": {"message": one.fault[0], "action": one.fault[1]} if one.fault else None,
+            }
+        )
+    return told
 
 
 @contextmanager

@@ -7,11 +7,10 @@ bodies are those to which HL7's radiotherapy guide maps the AAPM TG-263 names VB
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from pydicom.sr.coding import Code
 
-Kind = Literal["disc", "body"]
+from recon_worker.morphometry.structures import Kind
 
 CATEGORY = Code("91723000", "SCT", "Anatomical Structure")
 

@@ -6,10 +6,8 @@ and the result itself is constant, and equal input gives equal bytes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 from pydicom.dataset import Dataset
@@ -17,7 +15,6 @@ from pydicom.filewriter import dcmwrite
 from pydicom.uid import MRImageStorage
 
 from recon_worker.data import Volume
-from recon_worker.dicom.anatomy_codes import Kind
 from recon_worker.dicom.authoring import CONSTANT, IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION_NAME, instance
 from recon_worker.dicom.uids import KEY_BYTES, keyed_uid
 
@@ -29,21 +26,6 @@ _CONSTANT_VALUES = dict(CONSTANT)
 _DATES = {"DA": "20000101", "TM": "000000", "DT": "20000101000000"}
 _HIGHDICOM_ROOT = "1.2.826.0.1.3680043.10.511."
 """Random UIDs that highdicom draws begin so."""
-
-
-class FoundStructure(Protocol):
-    """A disc or body as `morphometry.structures.Structure` describes it."""
-
-    @property
-    def kind(self) -> Kind: ...
-    @property
-    def level(self) -> int: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def measures(self) -> Mapping[str, float]: ...
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from recon_worker.dicom.derived import (
     MANUFACTURER,
     MODEL,
     SERIAL_NUMBER,
-    FoundStructure,
     SeriesReference,
     reference_images,
     write_settled,
@@ -29,6 +28,7 @@ from recon_worker.dicom.derived import (
 from recon_worker.dicom.segmentation_object import WrittenSegmentation
 from recon_worker.dicom.uids import keyed_uid
 from recon_worker.lineage import VERSION
+from recon_worker.morphometry.structures import Structure
 
 SERIES_NUMBER = 102
 OWN = "99READERSTUDY"
@@ -76,7 +76,7 @@ PROCEDURE = Code("113091000", "SCT", "Magnetic resonance imaging")
 
 def write_measurement_report(
     volume: Volume,
-    structures: Sequence[FoundStructure],
+    structures: Sequence[Structure],
     *,
     segmentation: WrittenSegmentation,
     reference: SeriesReference,
@@ -164,7 +164,7 @@ def write_measurement_report(
     write_settled(equipment, uid_key=uid_key, name="report", path=path)
 
 
-def _measurements(structure: FoundStructure) -> list[Any]:
+def _measurements(structure: Structure) -> list[Any]:
     from highdicom import sr
 
     return [

@@ -14,18 +14,18 @@ import numpy.typing as npt
 from pydicom.sr.coding import Code
 
 from recon_worker.data import Volume
-from recon_worker.dicom.anatomy_codes import ANATOMY, CATEGORY, Kind
+from recon_worker.dicom.anatomy_codes import ANATOMY, CATEGORY
 from recon_worker.dicom.derived import (
     MANUFACTURER,
     MODEL,
     SERIAL_NUMBER,
-    FoundStructure,
     SeriesReference,
     reference_images,
     write_settled,
 )
 from recon_worker.dicom.uids import keyed_uid
 from recon_worker.lineage import VERSION
+from recon_worker.morphometry.structures import Kind, Structure
 
 Labels = npt.NDArray[np.uint8]
 
@@ -59,7 +59,7 @@ class WrittenSegmentation:
 def write_segmentation(
     volume: Volume,
     labels: dict[Kind, Labels],
-    structures: Sequence[FoundStructure],
+    structures: Sequence[Structure],
     *,
     reference: SeriesReference,
     uid_key: bytes,

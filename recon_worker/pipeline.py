@@ -127,7 +127,8 @@ def run_finishing_job(
 
     described = []
     measured: list[tuple[Measured, list[StoredFile]]] = []
-    authoring_share = AUTHORING_SHARE if order["measure"] else 1.0
+    is_measured = bool(order.get("measure"))  # an order of version 2 does not know of it
+    authoring_share = AUTHORING_SHARE if is_measured else 1.0
     with _undone_on_failure(store) as put, store.scratch() as folder:
         for index, (picture, entry) in enumerate(zip(pictures, entries, strict=True)):
             say = part(report, 0.4 + 0.6 * index / len(entries), 0.4 + 0.6 * (index + 1) / len(entries))
@@ -137,7 +138,7 @@ def run_finishing_job(
             path = f"{output}/series/{index}"
             files = [put(series.folder / file.path, f"{path}/{file.path}") for file in series.files]
             described.append(_describe(index, path, series, files))
-            if order["measure"]:
+            if is_measured:
                 local = folder / f"measurements-{index}"
                 which = f"measuring {index + 1} of {len(entries)}"
                 one = _measure(picture, series, uid_key, local, part(say, authoring_share, 1.0), which, segmenter)
@@ -165,7 +166,7 @@ def run_finishing_job(
                 *(file.as_json() for _, files in measured for file in files),
             ],
         ),
-        "measurements": _measurements(measured, reference) if order["measure"] else None,
+        "measurements": _measurements(measured, reference) if is_measured else None,
         "seconds": time.monotonic() - began,
     }
 

@@ -1,0 +1,50 @@
+"""Simulated spines as stored volumes, and a segmenter that knows their truth: for tests of what is made of masks."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from recon_worker.data import Volume
+from recon_worker.dicom.orientation import to_reading_orientation
+from recon_worker.segmentation.segment import Progress, Segmentation, check, structures_of
+from tests.recon_worker.segmentation.spines import LabelledSpine, labelled_spine
+
+
+@lru_cache(maxsize=2)
+def coarse_spine(number: int = 1) -> LabelledSpine:
+    """Every second row and column of a labelled spine: pixels of 1.48 mm, seconds less."""
+    fine = labelled_spine(number)
+    step = np.diag([1.0, 2.0, 2.0, 1.0])
+    volume = Volume(fine.volume.array[:, ::2, ::2], fine.volume.affine @ step, fine.volume.slice_thickness_mm)
+    return LabelledSpine(volume, fine.discs[:, ::2, ::2], fine.bodies[:, ::2, ::2], fine.true)
+
+
+def complex_volume(spine: LabelledSpine, *, noise: float, seed: int = 0) -> Volume:
+    """The spine as an acquisition job would store it."""
+    draw = np.random.default_rng(seed)
+    shape = spine.volume.array.shape
+    image = gaussian_filter(spine.volume.array.astype(np.float64), (0, 0.7, 0.7))
+    image = image + noise * (draw.standard_normal(shape) + 1j * draw.standard_normal(shape))
+    return Volume(image.astype(np.complex64), spine.volume.affine, 4.0, np.full(shape, noise, dtype=np.float32))
+
+
+class KnowsTheTruth:
+    """Finds what is there, on whatever grid of the spine it is shown."""
+
+    def __init__(self, spine: LabelledSpine) -> None:
+        self._spine = spine
+        self.calls = 0
+
+    def __call__(self, volume: Volume, *, progress: Progress, device: str) -> Segmentation:
+        self.calls += 1
+        check(volume)
+        spine = self._spine
+        discs, bodies = (
+            to_reading_orientation(spine.volume.with_array(labels)) for labels in (spine.discs, spine.bodies)
+        )
+        np.testing.assert_allclose(discs.affine, volume.affine, atol=1e-4)
+        progress("finding discs", 0.5)
+        return structures_of(volume, (discs.array > 0).astype(np.float32), (bodies.array > 0).astype(np.float32))

@@ -1,4 +1,4 @@
-"""The door for people and scripts: `python -m recon_worker simulate | inspect | reconstruct`."""
+"""The door for people and scripts: `python -m recon_worker simulate | inspect | reconstruct | segment`."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     """The command line."""
     top = argparse.ArgumentParser(
         prog="python -m recon_worker",
-        description="From raw k-space to DICOM series, without the web application.",
+        description="From raw k-space to DICOM series and their measurements, without the web application.",
         epilog=EXIT_CODES,
     )
     top.add_argument("--traceback", action="store_true", help="on failure also print where in the program it happened")
@@ -118,6 +118,19 @@ def parser() -> argparse.ArgumentParser:
         help="also save the complex images and their noise map: image, denoised_25 ... (complex64), noise_std "
         "(float32; all slice, row, column), spacing_mm, affine (voxel index to DICOM coordinates); for one chain",
     )
+    segment = commands.add_parser(
+        "segment",
+        help="find and measure the discs and vertebral bodies of a series",
+        description="Segment the intervertebral discs and vertebral bodies of a sagittal MR series, name their levels "
+        "and measure them. Writes into OUT: labels.npz (discs, bodies: uint8, slice, row, column; discs 1 to 6 = "
+        "T12-L1 to L5-S1, bodies 1 to 7 = T12 to S1), measurements.csv (quantity, level, value; disc_height_mm and "
+        "body_volume_cm3), structures.json (all that was found, also what was not measured and why), overlay.png (to "
+        "look at), segmentation.dcm (DICOM SEG) and report.dcm (DICOM SR). The last two hold UIDs and geometry of the "
+        "series and nothing else of its headers.",
+        epilog=EXIT_CODES,
+    )
+    segment.add_argument("series", type=Path, metavar="SERIES", help="folder with the DICOM images of one series")
+    segment.add_argument("out", type=Path, metavar="OUT", help="folder to write into; made if missing")
     return top
 
 
@@ -199,6 +212,16 @@ def _reconstruct(arguments: argparse.Namespace, progress: Progress) -> None:
         print(arguments.out / folder)
 
 
+def _segment(arguments: argparse.Namespace, progress: Progress) -> None:
+    from recon_worker.by_hand import segment_to_folder
+
+    remarks = segment_to_folder(arguments.series, arguments.out, report=progress)
+    progress.end()
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    print(arguments.out)
+
+
 def _chain(text: str) -> ChainChoice:
     """The chain in a file or in JSON text. Raises InputFault."""
     try:
@@ -220,7 +243,7 @@ def _chain(text: str) -> ChainChoice:
     return chain_choice(content)
 
 
-COMMANDS = {"simulate": _simulate, "inspect": _inspect, "reconstruct": _reconstruct}
+COMMANDS = {"simulate": _simulate, "inspect": _inspect, "reconstruct": _reconstruct, "segment": _segment}
 
 
 def main(words: Sequence[str] | None = None) -> int:

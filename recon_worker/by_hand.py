@@ -1,7 +1,9 @@
-"""The same chain without the web application: one raw file to DICOM series in a folder."""
+"""The same without the web application: one raw file to DICOM series in a folder, one series to its measurements."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -9,12 +11,16 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from recon_worker.chains import Chain, MadeVolume, Report, part, reconstruct_chains
+from recon_worker.chains import Chain, MadeVolume, Report, compute_device, part, reconstruct_chains
 from recon_worker.data import ChainChoice, InputFault, Volume
 from recon_worker.dicom.authoring import author_instances
+from recon_worker.dicom.series import read_image_series
 from recon_worker.dicom.uids import random_uid_key
 from recon_worker.lineage import lineage
+from recon_worker.measuring import FILES, Segmenter, measure_series
+from recon_worker.morphometry.structures import Structure
 from recon_worker.one_look import gains_of, on_common_grid, one_look
+from recon_worker.segmentation.segment import segment
 from recon_worker.store import fingerprint, storage_fault
 from recon_worker.stored_volume import write_arrays
 
@@ -99,6 +105,83 @@ def reconstruct_to_folder(
             outputs=[],
         ),
     }
+
+
+MEASUREMENTS, STRUCTURES = "measurements.csv", "structures.json"
+QUANTITIES = ("disc_height_mm", "body_volume_cm3")
+"""What measurements.csv holds; structures.json holds the rest as well."""
+
+
+def segment_to_folder(
+    series: Path,
+    out: Path,
+    *,
+    report: Report = lambda stage, fraction: None,
+    segmenter: Segmenter = segment,
+) -> list[str]:
+    """Discs and vertebral bodies of a sagittal MR series, segmented, named and measured.
+
+    Parameters
+    ----------
+    series
+        Folder with the DICOM images of one series.
+    out
+        Folder for `labels.npz` (`discs`, `bodies`: uint8 `[slice, row, column]`; `affine`, `spacing_mm`),
+        `measurements.csv` (quantity, level, value: what was measured), `structures.json` (also what was not, and why),
+        `overlay.png`, `segmentation.dcm`, `report.dcm`. Made if missing; it may not hold anything yet.
+    segmenter
+        What finds the structures.
+
+    Returns
+    -------
+    list of str
+        Remarks.
+
+    Raises
+    ------
+    InputFault, StorageFault, ReconstructionFault
+        As for the jobs. Nothing half-written is left.
+    """
+    _check_can_be_made(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputFault(f"{out} is not empty.", "Name another folder, or empty it first.")
+    report("reading", 0.0)
+    read = read_image_series(series)
+    try:
+        with _made_folders(out), tempfile.TemporaryDirectory(prefix=".segmenting-", dir=out) as temporary:
+            work = Path(temporary)
+            found = measure_series(
+                read.volume,
+                reference=read.reference,
+                uid_key=random_uid_key(),
+                out=work,
+                device=compute_device(),
+                progress=part(report, 0.05, 0.99),
+                segmenter=segmenter,
+            )
+            _write_measurements(work / MEASUREMENTS, found.structures)
+            described = {
+                "structures": [structure.as_json() for structure in found.structures],
+                "remarks": found.remarks,
+                "lineage": lineage(inputs=[], parameters={"measurements": found.lineage}, outputs=[]),
+            }
+            (work / STRUCTURES).write_text(json.dumps(described, indent=1) + "\n")
+            for name in (*FILES, MEASUREMENTS, STRUCTURES):
+                (work / name).rename(out / name)
+    except OSError as error:
+        raise storage_fault(error) from error
+    report("done", 1.0)
+    return found.remarks
+
+
+def _write_measurements(path: Path, structures: Sequence[Structure]) -> None:
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(["quantity", "level", "value"])
+        for quantity in QUANTITIES:
+            for structure in sorted(structures, key=lambda one: one.level):
+                if structure.state == "measured" and quantity in structure.measures:
+                    writer.writerow([quantity, structure.level, f"{structure.measures[quantity]:.4f}"])
 
 
 def series_folders(chains: int, noise_reduction: Sequence[float]) -> list[str]:

@@ -34,8 +34,9 @@ Header = dict[str, Any]
 
 READ = (
     "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "ImageType",
-    "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient", "SliceThickness",
-    "SamplesPerPixel", "NumberOfFrames", "BitsStored", "PhotometricInterpretation", "RescaleSlope", "RescaleIntercept",
+    "InstanceNumber", "Rows", "Columns", "PixelSpacing", "ImagePositionPatient", "ImageOrientationPatient",
+    "SliceThickness", "SamplesPerPixel", "NumberOfFrames", "BitsStored", "PhotometricInterpretation", "RescaleSlope",
+    "RescaleIntercept",
 )  # fmt: skip
 """All that is read of a header."""
 
@@ -79,8 +80,8 @@ class _Image:
 def read_series(folder: Path) -> Volume:
     """The magnitude images of a series, float32 `[slice, row, column]` after rescaling.
 
-    Slices are sorted by place along their normal, columns run along the first direction of the header and rows along
-    the second, as stored.
+    Slices lie in the order of their instance numbers where these follow the stack, else along its normal; columns run
+    along the first direction of the header and rows along the second, as stored.
 
     Parameters
     ----------
@@ -261,9 +262,15 @@ def _one_stack(images: list[_Image]) -> list[_Image]:
             )
     even = places[0] + np.linspace(0, 1, len(places))[:, None] * (places[-1] - places[0])
     if float(np.linalg.norm(places - even, axis=1).max()) > max(SPACING_TOLERANCE * between, 0.01):
-        raise InputFault("The slices of the series are not evenly spaced: one is missing, or there are two stacks.",
-                         COPY_AGAIN)  # fmt: skip
-    return ordered
+        raise InputFault(
+            "The slices of the series are not evenly spaced: one is missing, or there are two stacks.", COPY_AGAIN
+        )
+    return ordered[::-1] if _is_numbered_backwards(ordered) else ordered
+
+
+def _is_numbered_backwards(images: Sequence[_Image]) -> bool:
+    numbers = [image.header.get("InstanceNumber") for image in images]
+    return all(isinstance(number, int) for number in numbers) and numbers == sorted(numbers, reverse=True)  # type: ignore[type-var]
 
 
 def _affine(images: Sequence[_Image], thickness: float | None) -> FloatArray:

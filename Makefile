@@ -10,7 +10,7 @@ RUN := $(VENV)/.stamps
 NODE_PATH := $(shell node --version 2>/dev/null | grep -qE '^v(2[0-9]|[3-9][0-9])\.' && echo system)
 FRONTEND_SOURCES := $(shell find frontend -path frontend/node_modules -prune -o -path frontend/dist -prune -o -type f -print 2>/dev/null)
 
-.PHONY: help demo up test acceptance bench evaluate-denoiser lint frontend packages-demo packages-test clean
+.PHONY: help demo up test acceptance bench evaluate-denoiser evaluate-segmentation lint frontend packages-demo packages-test clean
 
 help: ## show the targets
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 14
@@ -35,6 +35,9 @@ bench: packages-test $(RUN)/bench ## timings, as ratios against a peer in one ru
 		echo "== $$script"; $(BIN)/python $$script || missed="$$missed $$script"; done; \
 		if [ -n "$$missed" ]; then echo "== A BAR WAS MISSED, or the script failed:$$missed"; exit 1; fi; \
 		echo "== Every bar was met."
+
+evaluate-segmentation: $(RUN)/test ## all measures of the segmenters on held-out data, report in docs/segmentation
+	@$(BIN)/python -m recon_worker.training evaluate-segmentation
 
 evaluate-denoiser: $(RUN)/test ## all measures of the denoiser on held-out data, report in docs/denoising
 	@$(BIN)/python -m recon_worker.training evaluate

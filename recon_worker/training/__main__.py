@@ -1,4 +1,4 @@
-"""`python -m recon_worker.training`: train the denoiser, install its weights, calibrate and evaluate them."""
+"""`python -m recon_worker.training`: train denoiser and segmenters, install their weights, calibrate, evaluate."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from recon_worker.training.images import CleanImage
 from recon_worker.training.loss_plot import plot_losses
 from recon_worker.training.model_card import load_checkpoint, new_card
 from recon_worker.training.pool import SHAPES, SIMULATED_SUBJECTS, image_pool
+from recon_worker.training.segmenter_command import add_commands
 
 DATA = Path("../shared/data")
 WORK = Path("state/denoiser")
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--work", type=Path, default=WORK, help="folder for checkpoints and prepared images")
         command.add_argument("--subjects", type=int, default=SIMULATED_SUBJECTS, help="simulated subjects to train on")
         command.add_argument("--shapes", type=int, default=SHAPES, help="images of drawn shapes to train on")
+    add_commands(commands, _say)
     return parser
 
 

@@ -11,7 +11,9 @@ SIZE = (720, 400)
 EDGE = 50
 
 
-def plot_losses(losses: list[tuple[int, float]], path: Path) -> None:
+def plot_losses(
+    losses: list[tuple[int, float]], path: Path, title: str = "loss (Charbonnier, in units of the noise)"
+) -> None:
     """Loss over steps, logarithmic, with its running mean, to a PNG."""
     picture = Image.new("RGB", SIZE, "white")
     draw = ImageDraw.Draw(picture)
@@ -35,6 +37,6 @@ def plot_losses(losses: list[tuple[int, float]], path: Path) -> None:
         draw.text((EDGE, SIZE[1] - EDGE + 8), f"step {int(steps[0])}", fill="black")
         draw.text((SIZE[0] - EDGE - 40, SIZE[1] - EDGE + 8), f"{int(steps[-1])}", fill="black")
     draw.rectangle((EDGE, EDGE, SIZE[0] - EDGE, SIZE[1] - EDGE), outline="black")
-    draw.text((EDGE, 20), "loss (Charbonnier, in units of the noise)", fill="black")
+    draw.text((EDGE, 20), title, fill="black")
     path.parent.mkdir(parents=True, exist_ok=True)
     picture.save(path)

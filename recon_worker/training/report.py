@@ -8,7 +8,8 @@ from typing import Any
 Row = dict[str, Any]
 
 
-def _table(rows: list[Row], columns: list[str] | None = None) -> list[str]:
+def table(rows: list[Row], columns: list[str] | None = None) -> list[str]:
+    """Rows as a Markdown table."""
     if not rows:
         return ["(nothing measured)"]
     names = columns or list(dict.fromkeys(key for row in rows for key in row))
@@ -20,7 +21,8 @@ def _shown(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _verdict(reached: bool) -> str:
+def verdict(reached: bool) -> str:
+    """Whether a bar is reached, in words."""
     return "reached" if reached else "NOT reached"
 
 
@@ -46,7 +48,7 @@ def summary(numbers: dict[str, Any]) -> list[str]:
         lines.append(
             f"noise left within 0.03 of 1 - f where the limit allows: {verdict['within_0.03']} of "
             f"{verdict['within_limit']} cases, largest miss {verdict['largest_miss']}: "
-            + _verdict(verdict["within_0.03"] == verdict["within_limit"])
+            + verdict(verdict["within_0.03"] == verdict["within_limit"])
         )
         for images in ("real", "simulated"):
             limits = {row["snr"]: row["tissue"] for row in _limits(numbers["residual"], images)}
@@ -54,7 +56,7 @@ def summary(numbers: dict[str, Any]) -> list[str]:
                 told = ", ".join(f"SNR {snr}: {value:.2f}" for snr, value in limits.items())
                 aim = all(value >= 0.75 for snr, value in limits.items() if snr <= 15) and limits.get(25, 1) >= 0.65
                 lines.append(
-                    f"limit 1 - J in tissue, {images} ({told}); aim 0.75 to SNR 15, 0.65 at 25: {_verdict(aim)}"
+                    f"limit 1 - J in tissue, {images} ({told}); aim 0.75 to SNR 15, 0.65 at 25: {verdict(aim)}"
                 )
     if numbers.get("peers"):
         rows = numbers["peers"]["rows"]
@@ -65,19 +67,19 @@ def summary(numbers: dict[str, Any]) -> list[str]:
             similar = all(ours["ssim"] > row["ssim"] for row in rows if row["noise"] == noise and row is not ours)
             part = ours["cpu_seconds_a_slice"] / max(bm3d["cpu_seconds_a_slice"], 1e-9)
             lines.append(
-                f"{100 * noise:.0f} % noise: PSNR {ahead:+.2f} dB over BM3D (bar 0.5: {_verdict(ahead >= 0.5)}), "
-                f"{others:+.2f} dB over NLM and wavelet (bar 2: {_verdict(others >= 2)}), SSIM above all: "
-                f"{_verdict(similar)}, {part:.2f} of BM3D's time (bar 0.1: {_verdict(part <= 0.1)})"
+                f"{100 * noise:.0f} % noise: PSNR {ahead:+.2f} dB over BM3D (bar 0.5: {verdict(ahead >= 0.5)}), "
+                f"{others:+.2f} dB over NLM and wavelet (bar 2: {verdict(others >= 2)}), SSIM above all: "
+                f"{verdict(similar)}, {part:.2f} of BM3D's time (bar 0.1: {verdict(part <= 0.1)})"
             )
     if numbers.get("bias"):
         worst = numbers["bias"]["rms_percent"]
         lines.append(
             f"bias of 24 x 24 blocks: rms {worst} %, largest {numbers['bias']['largest_percent']} % (bar 1): "
-            + _verdict(numbers["bias"]["largest_percent"] <= 1)
+            + verdict(numbers["bias"]["largest_percent"] <= 1)
         )
     if numbers.get("thin_lines"):
         kept = {row["noise"]: row["kept_1"] for row in numbers["thin_lines"]}
-        lines.append(f"thin dark lines keep {kept} of their contrast (bar 0.9): {_verdict(min(kept.values()) >= 0.9)}")
+        lines.append(f"thin dark lines keep {kept} of their contrast (bar 0.9): {verdict(min(kept.values()) >= 0.9)}")
     if numbers.get("lesions"):
         lines += _lesions(numbers["lesions"])
     if numbers.get("edges"):
@@ -85,7 +87,7 @@ def summary(numbers: dict[str, Any]) -> list[str]:
         lines.append(
             "edge width over the clean image's: "
             + ", ".join(f"{100 * noise:.0f} %: {value:.3f}" for noise, value in wide.items())
-            + f" (bar 1.05): {_verdict(max(wide.values()) <= 1.05)}"
+            + f" (bar 1.05): {verdict(max(wide.values()) <= 1.05)}"
         )
         ring = {
             row["noise"]: row["overshoot_truncated"] / max(row["overshoot_truncated_sharpened"], 1e-6)
@@ -95,12 +97,12 @@ def summary(numbers: dict[str, Any]) -> list[str]:
         lines.append(
             "ringing lower by "
             + ", ".join(f"{100 * noise:.0f} %: {min(value, 99):.1f} x" for noise, value in ring.items())
-            + f" (bar 1.5): {_verdict(min(ring.values()) >= 1.5)}; "
-            + f"truncated edges narrower than before: {_verdict(narrow)}"
+            + f" (bar 1.5): {verdict(min(ring.values()) >= 1.5)}; "
+            + f"truncated edges narrower than before: {verdict(narrow)}"
         )
     if numbers.get("homogeneity"):
         value = numbers["homogeneity"]["largest_relative_difference"]
-        lines.append(f"net(a x, a sigma) = a net(x, sigma) within {value:.1e} (bar 1e-3): {_verdict(value <= 1e-3)}")
+        lines.append(f"net(a x, a sigma) = a net(x, sigma) within {value:.1e} (bar 1e-3): {verdict(value <= 1e-3)}")
     if numbers.get("pure_noise"):
         lines.append(f"pure noise: {numbers['pure_noise']}")
     return lines
@@ -111,12 +113,12 @@ def _lesions(rows: list[Row]) -> list[str]:
     low = [row for row in rows if row["noise"] == 0.03]
     if low:
         least = min(row["kept"] for row in low)
-        lines.append(f"faint lesions at 3 % noise keep at least {least:.2f} (bar 0.9): {_verdict(least >= 0.9)}")
+        lines.append(f"faint lesions at 3 % noise keep at least {least:.2f} (bar 0.9): {verdict(least >= 0.9)}")
     compared = [row for row in rows if "kept_bm3d" in row]
     behind = [row for row in compared if row["kept"] < row["kept_bm3d"]]
     lines.append(
         f"faint lesions keep at least what BM3D leaves in {len(compared) - len(behind)} of {len(compared)} cases: "
-        + _verdict(not behind)
+        + verdict(not behind)
     )
     return lines
 
@@ -143,11 +145,11 @@ def write_report(numbers: dict[str, Any], folder: Path) -> None:
     if numbers.get("residual"):
         lines += ["", "## Limit of the noise reduction (1 - J), NEX 1"]
         for images in ("real", "simulated"):
-            lines += ["", f"{images.capitalize()} slices:", "", *_table(_limits(numbers["residual"], images))]
-        lines += ["", "## Noise left", "", *_table([row for row in numbers["residual"] if row["factor"] < 1])]
+            lines += ["", f"{images.capitalize()} slices:", "", *table(_limits(numbers["residual"], images))]
+        lines += ["", "## Noise left", "", *table([row for row in numbers["residual"] if row["factor"] < 1])]
     if numbers.get("peers"):
-        lines += ["", "## Other methods, full strength, sharpening off", "", *_table(numbers["peers"]["rows"])]
-        lines += ["", "Each slice, PSNR over BM3D's:", "", *_table(numbers["peers"]["each_slice"])]
+        lines += ["", "## Other methods, full strength, sharpening off", "", *table(numbers["peers"]["rows"])]
+        lines += ["", "Each slice, PSNR over BM3D's:", "", *table(numbers["peers"]["each_slice"])]
     for name, title in (
         ("edges", "Slanted edge"),
         ("thin_lines", "Thin dark lines"),
@@ -156,10 +158,10 @@ def write_report(numbers: dict[str, Any], folder: Path) -> None:
         ("raw", "Real raw files (phantoms)"),
     ):
         if numbers.get(name):
-            lines += ["", f"## {title}", "", *_table(numbers[name])]
+            lines += ["", f"## {title}", "", *table(numbers[name])]
     for name, title in (("bias", "Bias"), ("pure_noise", "Pure noise")):
         if numbers.get(name):
-            lines += ["", f"## {title}", "", *_table([numbers[name]])]
+            lines += ["", f"## {title}", "", *table([numbers[name]])]
     if numbers.get("pictures"):
         lines += ["", "## Pictures", ""]
         for entry in numbers["pictures"]["montages"]:

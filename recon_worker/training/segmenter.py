@@ -17,6 +17,7 @@ from torch.nn import functional
 
 from recon_worker.segmentation.network import Architecture, VNet
 from recon_worker.segmentation.normalisation import normalised
+from recon_worker.segmentation.probabilities import predicted
 from recon_worker.training.spine_augmentation import draw_crop
 from recon_worker.training.spine_images import LabelledSlice
 
@@ -224,13 +225,5 @@ def masked_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tenso
 
 def slice_probability(network: nn.Module, image: np.ndarray, device: torch.device | None = None) -> np.ndarray:
     """Probability `[row, column]` of a slice with 1 mm pixels."""
-    device = device or torch.device("cpu")
-    seen = normalised(torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None].to(device))
-    return probability_of(network, seen)[0].cpu().numpy()
-
-
-def probability_of(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
-    """Probability `[slice, row, column]` of normalised slices; padded to what the network can halve."""
-    from recon_worker.segmentation.probabilities import predicted
-
-    return predicted(network, seen)
+    whole = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
+    return np.asarray(predicted(network, normalised(whole.to(device or "cpu")))[0].cpu().numpy())

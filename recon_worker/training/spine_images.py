@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 
 from recon_worker.segmentation.normalisation import resized
-from recon_worker.training.vertebra_bodies import CANAL, DISC, VERTEBRA, bodies_of, pedicle_band
+from recon_worker.training.vertebra_bodies import DISC, VERTEBRA, bodies_of, pedicle_band
 
 Progress = Callable[[str, float], None]
 Labels = npt.NDArray[np.uint8]
@@ -54,8 +54,10 @@ class LabelledSlice:
         1 where the structure is; instance numbers are kept (1, 2, ...) where the source has them.
     body_weight, disc_weight
         1 where the labels are to be believed, else 0.
-    name, patient, plane
-        Of the file, of the patient, and of the slice in its series.
+    name, patient
+        Of the file and of the patient.
+    position_mm
+        Along the series, from its first plane.
     source, contrast, part
         Data set; "T1", "T2", "SPACE", "GRE", "TIRM" or "simulated"; "training", "validation" or "test".
     """
@@ -67,7 +69,7 @@ class LabelledSlice:
     disc_weight: Labels
     name: str
     patient: str
-    plane: int
+    position_mm: float
     source: str
     contrast: str
     part: str
@@ -158,6 +160,7 @@ def _space(path: Path) -> Iterator[LabelledSlice]:
     with np.load(path, allow_pickle=False) as held:
         images, masks = held["images"], held["masks"]
         spacing = (float(held["spacing_mm"][1]), float(held["spacing_mm"][2]))
+        step = float(held["spacing_mm"][0])
         numbers = [int(number) for number in held["slice_no"]]
     grids = [labels_on_grid(mask, spacing) for mask in masks]
     for number, image, labels, bodies in zip(numbers, images, grids, bodies_of(grids), strict=True):
@@ -165,7 +168,7 @@ def _space(path: Path) -> Iterator[LabelledSlice]:
         yield LabelledSlice(
             _slice(image, spacing), bodies, (labels == DISC).astype(np.uint8),
             body_weight.astype(np.uint8), np.ones(labels.shape, dtype=np.uint8),
-            path.stem, f"spider {path.stem.split('_')[0]}", number, "SPIDER SPACE", "SPACE", part_of(path.stem),
+            path.stem, f"spider {path.stem.split('_')[0]}", number * step, "SPIDER SPACE", "SPACE", part_of(path.stem),
         )  # fmt: skip
 
 
@@ -189,7 +192,7 @@ def _single(path: Path) -> Iterator[LabelledSlice]:
     disc_weight = np.ones(labels.shape, dtype=np.uint8) if moved else _nothing(labels.shape)
     yield LabelledSlice(
         _slice(image, spacing), bodies, discs, body_weight.astype(np.uint8), disc_weight,
-        path.stem, f"spider {path.stem.split('_')[0]}", 0,
+        path.stem, f"spider {path.stem.split('_')[0]}", 0.0,
         "SPIDER moved masks" if moved else "SPIDER slices", contrast, part_of(path.stem),
     )  # fmt: skip
 
@@ -209,14 +212,17 @@ def _body_volume(path: Path) -> Iterator[LabelledSlice]:
     largest = max(areas.values())
     part = part_of(path.stem)
     for plane in planes:
-        if not areas[plane] or (part != "test" and areas[plane] < LEAST_AREA * largest):
+        # Volumes are measured on all planes of a test series; planes without labels count nowhere else.
+        if part != "test" and areas[plane] < LEAST_AREA * largest:
             continue
         grid = (float(spacing[0]), float(spacing[1]))
         bodies = labels_on_grid(mask[:, :, plane], grid)
+        weight = believed(bodies, above=True, below=source != "VB1") if areas[plane] else _nothing(bodies.shape)
         yield LabelledSlice(
             _slice(image[:, :, plane], grid), bodies, _nothing(bodies.shape),
-            believed(bodies, above=True, below=source != "VB1"), _nothing(bodies.shape),
-            path.stem, path.stem if source != "VB1" or contrast == "T2" else "vb1 group", plane, source, contrast, part,
+            weight, _nothing(bodies.shape),
+            path.stem, path.stem if source != "VB1" or contrast == "T2" else "vb1 group",
+            plane * float(spacing[2]), source, contrast, part,
         )  # fmt: skip
 
 
@@ -227,14 +233,15 @@ def _disc_volume(path: Path) -> Iterator[LabelledSlice]:
     part = part_of(path.stem)
     for number in range(round(image.shape[2] / 4.4)):
         plane = min(round(4.4 * number), image.shape[2] - 1)
-        if not areas[plane] or (part != "test" and areas[plane] < LEAST_AREA * areas.max()):
+        if part != "test" and areas[plane] < LEAST_AREA * areas.max():
             continue
         grid = (float(spacing[0]), float(spacing[1]))
         discs = labels_on_grid(mask[:, :, plane], grid)
+        weight = believed(discs, above=True, below=False) if areas[plane] else _nothing(discs.shape)
         yield LabelledSlice(
             _slice(image[:, :, plane], grid), _nothing(discs.shape), discs,
-            _nothing(discs.shape), believed(discs, above=True, below=False),
-            path.stem, path.stem, plane, "IVD", "T2", part,
+            _nothing(discs.shape), weight,
+            path.stem, path.stem, plane * float(spacing[2]), "IVD", "T2", part,
         )  # fmt: skip
 
 
@@ -248,8 +255,5 @@ def _slices20(path: Path) -> Iterator[LabelledSlice]:
         whole = np.full(discs.shape, bool(bodies.any() and discs.any()), dtype=np.uint8)
         name = f"slices20_{number:02d}"
         yield LabelledSlice(
-            _slice(image, grid), bodies, discs, whole, whole, name, name, 0, "slices20", "T2", part_of(name)
+            _slice(image, grid), bodies, discs, whole, whole, name, name, 0.0, "slices20", "T2", part_of(name)
         )
-
-
-__all__ = ["CANAL", "LabelledSlice", "believed", "labels_on_grid", "on_grid", "part_of", "real_slices"]

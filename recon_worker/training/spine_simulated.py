@@ -42,7 +42,7 @@ def simulated_slices(
             for contrast in range(contrasts):
                 yield LabelledSlice(
                     _image(sheets, rng), bodies, discs, weight, weight,
-                    f"simulated_{number}_{index}_{contrast}", f"simulated {seed} {number}", index,
+                    f"simulated_{number}_{index}_{contrast}", f"simulated {seed} {number}", 0.0,
                     "simulated", "simulated", part,
                 )  # fmt: skip
 
@@ -89,5 +89,3 @@ def _painted(layers: list[Layer], signal: dict[str, float], fat: float) -> Image
         value = layer.density * ((1 - share) * np.float32(signal[layer.tissue]) + share * np.float32(fat))
         image[layer.window] = (1 - layer.occupancy) * image[layer.window] + layer.occupancy * value
     return image
-
-

@@ -1,0 +1,128 @@
+"""The segmenters' numbers as a report: Markdown tables beside the bars they are held to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from recon_worker.training.report import Row, table, verdict
+
+BODY_BAR, BODY_CONTRAST_BAR = 0.94, 0.90
+DISC_BAR, DISC_SET_BAR = 0.91, 0.87
+NAMING_BAR = 0.99
+VOLUME_BIAS_BAR, VOLUME_R2_BAR = 4.0, 0.98
+HEIGHT_BAR = 0.3
+HEIGHT_R2_BAR, ARM_VOLUME_R2_BAR = 0.87, 0.99
+PAPER_SD = {"disc_height_mm": 2.30, "body_volume_cm3": 9.33}
+
+
+def summary(numbers: dict[str, Any]) -> list[str]:
+    """One line a bar: the figure, and whether it is reached."""
+    lines: list[str] = []
+    if "dice" in numbers:
+        lines += _dice(numbers) + _bodies(numbers)
+    for row in numbers["arms_against_truth"]:
+        if row["quantity"] == "disc_height_mm" and row["arm"] == "Standard":
+            lines.append(
+                f"disc height against the simulator's truth, Standard arm, {row['n']} discs: mean error "
+                f"{row['bias']:+.2f} mm, mean absolute error {row['mean_absolute_error']:.2f} mm (bar {HEIGHT_BAR}): "
+                + verdict(row["mean_absolute_error"] < HEIGHT_BAR)
+            )
+    for row in numbers["arms_against_standard"]:
+        if "r2" in row and row["arm"] in ("Fast DL50", "Fast DL75"):
+            bar = HEIGHT_R2_BAR if row["quantity"] == "disc_height_mm" else ARM_VOLUME_R2_BAR
+            paper = PAPER_SD[row["quantity"]]
+            lines.append(
+                f"{row['arm']} against Standard, {row['quantity']}, n {row['n']}, SD {row['sd']:.2f} (the paper's "
+                f"{paper}): r2 {row['r2']:.3f} (bar {bar}): {verdict(row['r2'] >= bar)}; bias {row['bias']:+.2f}, "
+                f"SD of differences {row['sd_of_differences']:.2f}"
+            )
+    return lines
+
+
+def _dice(numbers: dict[str, Any]) -> list[str]:
+    lines = []
+    rows = numbers["dice"]
+    patients: dict[str, list[float]] = {}
+    for row in rows:
+        if row["kind"] == "bodies":
+            patients.setdefault(row["patient"], []).append(row["cleaned"])
+    mean = sum(sum(held) / len(held) for held in patients.values()) / len(patients)
+    contrasts = {row["contrast"]: row["cleaned"] for row in numbers["dice_by_contrast"] if row["kind"] == "bodies"}
+    told = ", ".join(f"{name} {value:.3f}" for name, value in contrasts.items())
+    lines.append(f"Dice of bodies, mean over {len(patients)} patients: {mean:.3f} (bar {BODY_BAR}): "
+                 + verdict(mean >= BODY_BAR))  # fmt: skip
+    lines.append(f"no contrast of bodies under {BODY_CONTRAST_BAR}: {told}: {verdict(min(contrasts.values()) >= 0.90)}")
+    sets = {
+        f"{row['source']}": row["cleaned"]
+        for row in numbers["dice_by_source"]
+        if row["kind"] == "discs" and row["source"] != "SPIDER moved masks"
+    }
+    if sets:
+        held = [row for row in rows if row["kind"] == "discs" and row["contrast"] in ("T2", "SPACE")]
+        by_patient: dict[str, list[float]] = {}
+        for row in held:
+            if row["source"] != "SPIDER moved masks":
+                by_patient.setdefault(row["patient"], []).append(row["cleaned"])
+        mean = sum(sum(one) / len(one) for one in by_patient.values()) / max(len(by_patient), 1)
+        told = ", ".join(f"{name} {value:.3f}" for name, value in sets.items())
+        lines.append(
+            f"Dice of discs on T2 and SPACE, mean over {len(by_patient)} patients: {mean:.3f} (bar {DISC_BAR}): "
+            f"{verdict(mean >= DISC_BAR)}; by set {told} (bar {DISC_SET_BAR}): "
+            + verdict(min(sets.values()) >= DISC_SET_BAR)
+        )
+    moved = [row["cleaned"] for row in rows if row["kind"] == "discs" and row["contrast"] == "T1"]
+    if moved:
+        lines.append(f"Dice of discs on T1, moved masks (1-2 pixels off, no bar): {sum(moved) / len(moved):.3f}")
+    return lines
+
+
+def _bodies(numbers: dict[str, Any]) -> list[str]:
+    rows = numbers["bodies"]
+    found = [row for row in rows if row["found"]]
+    named = [row for row in found if row["named"] == row["level"]]
+    share = len(named) / max(len(found), 1)
+    merged = sum(row["merged"] for row in numbers["merged"])
+    lines = [
+        f"levels named right: {len(named)} of {len(found)} bodies found ({100 * share:.1f} %, bar 99 %): "
+        f"{verdict(share >= NAMING_BAR)}; {len(rows) - len(found)} of {len(rows)} labelled bodies not found",
+        f"two bodies merged: {merged} (bar 0): {verdict(merged == 0)}",
+    ]
+    for row in numbers["volumes"]:
+        reached = abs(row["bias_percent"]) < VOLUME_BIAS_BAR and row["r2"] >= VOLUME_R2_BAR
+        lines.append(
+            f"body volume against manual masks, {row['source']} {row['contrast']}, n {row['bodies']}: bias "
+            f"{row['bias_percent']:+.1f} % (bar {VOLUME_BIAS_BAR:g}), r2 {row['r2']:.3f} (bar {VOLUME_R2_BAR}): "
+            + verdict(reached)
+        )
+    return lines
+
+
+def write_report(path: Path, numbers: dict[str, Any]) -> None:
+    """The report with all tables."""
+    weights = ", ".join(f"{name} `{digest[:16]}`" for name, digest in numbers["weights"].items())
+    lines = [
+        "# Evaluation of the segmenters",
+        "",
+        f"Written by `make evaluate-segmentation`; all numbers are in `numbers.json`. Weights: {weights}; thresholds "
+        f"{numbers['thresholds']}; training {numbers['training']}. Dice is counted where labels are to be believed; "
+        '"cleaned" is after 3D clean-up, as measured. No held-out patient was trained on; the split is in the cards.',
+        "",
+        "## Against the bars",
+        "",
+        *[f"- {line}" for line in summary(numbers)],
+        "",
+    ]
+    tables: list[tuple[str, list[Row] | None]] = [
+        ("Dice by data set (mean over patients; lowest patient)", numbers.get("dice_by_source")),
+        ("Dice by contrast", numbers.get("dice_by_contrast")),
+        ("The ten worst cases (contact sheet: `real-worst.png`, not in the repository)", numbers.get("worst")),
+        ("Body volumes against manual masks", numbers.get("volumes")),
+        ("Simulated studies: against the truth", numbers["arms_against_truth"]),
+        ("Simulated studies: Table 6, against the Standard arm", numbers["arms_against_standard"]),
+        ("What the series' remarks said", [row for row in numbers["arms_remarks"] if row["remarks"]]),
+    ]
+    for title, rows in tables:
+        if rows is not None:
+            lines += [f"## {title}", "", *table(rows), ""]
+    path.write_text("\n".join(lines))

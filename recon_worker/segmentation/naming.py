@@ -26,8 +26,8 @@ SHARPEST_DEGREES = 55.0
 GAP = 1.55
 """A step longer than this, in medians of all steps, leaves out a body."""
 OFF_THE_LINE_MM = 22.0
-SACRAL_SIZE = 0.7
-"""S1 is smaller than this part of the bodies above it."""
+SACRAL_SIZE = 0.6
+"""S2 is smaller than this part of S1; S1 is not that much smaller than L5."""
 RUDIMENTARY_HEIGHT, RUDIMENTARY_AREA = 0.55, 0.5
 """A lowest disc under both parts of the others' median may be S1-S2, or that of a sacralised L5."""
 
@@ -74,8 +74,7 @@ def name_levels(bodies: list[Instance], discs: list[Instance], affine: Points) -
     lowest = max(between)
     below = [(number, body) for number, body in zip(numbers, ordered, strict=True) if number > lowest]
     if len(below) >= 2:
-        usual = float(np.median([body.volume_mm3 for body in ordered]))
-        if below[0][1].volume_mm3 >= SACRAL_SIZE * usual:
+        if below[1][1].volume_mm3 >= SACRAL_SIZE * below[0][1].volume_mm3:
             lowest = below[0][0]
             flags.append(f"no disc was found below the lowest full-sized body; {TRANSITIONAL}")
         dropped = [body for number, body in below if number > lowest + 1]

@@ -9,7 +9,7 @@ from recon_worker.data import SlicePlane, Volume
 from recon_worker.phantom.anatomy import draw_subject
 from recon_worker.phantom.truth import label_slice, measure
 
-SIZE, FIELD_MM, SPACING_MM, THICKNESS_MM, SLICES = 352, 260.0, 4.4, 4.0, 15
+SIZE, FIELD_MM, SPACING_MM, THICKNESS_MM, SLICES = 232, 260.0, 4.8, 4.0, 14
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,9 @@ class LabelledSpine:
     true: dict[tuple[str, int], float]
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def labelled_spine(number: int, seed: int = 77) -> LabelledSpine:
-    """Subject `number`: 0.74 mm pixels, sagittal from right to left, head up, anterior left."""
+    """Subject `number`: 1.1 mm pixels, sagittal from right to left, head up, anterior left."""
     subject = draw_subject(seed, number)
     middle = subject.spine.body("L3").frame.centre_mm
     start = float(middle[0]) - SPACING_MM * (SLICES - 1) / 2

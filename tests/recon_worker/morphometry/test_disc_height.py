@@ -1,0 +1,94 @@
+"""Disc height against shapes of known height, and the smallest rectangle against a search over all angles."""
+
+import numpy as np
+import pytest
+
+from recon_worker.morphometry.disc_height import measure_disc, pixel_corners, smallest_rectangle
+
+PIXEL_MM = 0.74
+SUBSAMPLES = 8
+
+
+def slanted_disc(rng: np.random.Generator, spacing: tuple[float, float]) -> tuple[np.ndarray, float, float]:
+    """Part of each pixel that a slanted rounded disc covers `[row, column]`, its height and its depth in mm."""
+    depth, height = rng.uniform(32, 40), rng.uniform(6, 12)
+    angle, shift = np.radians(rng.uniform(-35, 35)), rng.uniform(-0.5, 0.5, 2) * spacing
+    count = [round(64 / step) for step in spacing]
+    axes = [
+        ((np.arange(n * SUBSAMPLES) + 0.5) / SUBSAMPLES - n / 2) * step for n, step in zip(count, spacing, strict=True)
+    ]
+    rows, columns = np.meshgrid(axes[0] - shift[0], axes[1] - shift[1], indexing="ij")
+    along = columns * np.cos(angle) + rows * np.sin(angle)
+    across = -columns * np.sin(angle) + rows * np.cos(angle)
+    inside = np.abs(2 * along / depth) ** 4 + np.abs(2 * across / height) ** 4 < 1
+    covered = inside.reshape(count[0], SUBSAMPLES, count[1], SUBSAMPLES).mean(axis=(1, 3))
+    return covered.astype(np.float32), height, depth
+
+
+def test_the_height_of_slanted_discs_is_right_within_a_third_of_a_millimetre():
+    rng = np.random.default_rng(1)
+    errors = []
+    for _ in range(30):
+        covered, height, _ = slanted_disc(rng, (PIXEL_MM, PIXEL_MM))
+        found = measure_disc((covered > 0.5)[None], (4.4, PIXEL_MM, PIXEL_MM), covered[None])
+        errors.append(found.height_mm - height)
+    assert np.mean(np.abs(errors)) < 0.3
+    assert np.max(np.abs(errors)) < 0.3
+
+
+def test_anisotropic_pixels_are_measured_in_millimetres():
+    rng = np.random.default_rng(2)
+    for spacing in ((1.16, 0.74), (0.74, 1.16)):
+        errors = []
+        for _ in range(20):
+            covered, height, _ = slanted_disc(rng, spacing)
+            found = measure_disc((covered > 0.5)[None], (4.4, *spacing), covered[None])
+            errors.append(found.height_mm - height)
+        assert np.mean(np.abs(errors)) < 0.3
+
+
+def test_pixel_corners_bound_an_upright_block_exactly():
+    mask = np.zeros((3, 40, 60), dtype=bool)
+    mask[1, 10:18, 12:50] = True
+    found = measure_disc(mask, (4.0, 0.5, 0.75))
+    assert found.height_mm == pytest.approx(8 * 0.5)
+    assert found.mean_height_mm == pytest.approx(8 * 0.5, rel=0.12)
+    assert found.area_mm2 == pytest.approx(8 * 0.5 * 38 * 0.75)
+    assert found.slice_index == 1
+
+
+def test_the_central_slice_is_that_of_the_centre_of_mass():
+    mask = np.zeros((9, 40, 60), dtype=bool)
+    for index, height in enumerate([0, 2, 6, 8, 8, 8, 6, 2, 0]):
+        mask[index, 20 : 20 + height, 15:45] = True
+    found = measure_disc(mask, (4.0, 1.0, 1.0))
+    assert found.slice_index == 4 and found.height_mm == pytest.approx(8.0)
+
+
+def test_the_smallest_rectangle_is_no_larger_than_that_of_any_angle():
+    rng = np.random.default_rng(3)
+    for _ in range(20):
+        points = rng.normal(size=(40, 2)) * [6, 2]
+        found = smallest_rectangle(points)
+        areas = []
+        for angle in np.radians(np.arange(0, 90, 0.05)):
+            turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            areas.append(np.prod(np.ptp(points @ turn, axis=0)))
+        assert found.short_mm * found.long_mm <= min(areas) + 1e-9
+        assert found.short_mm * found.long_mm == pytest.approx(min(areas), rel=2e-3)
+        assert found.short_mm <= found.long_mm
+        assert found.short_direction @ found.long_direction == pytest.approx(0.0, abs=1e-12)
+
+
+def test_a_spur_in_the_probability_beyond_the_mask_is_not_measured():
+    probability = np.zeros((3, 60, 80), dtype=np.float32)
+    probability[1, 25:35, 20:60] = 0.9
+    mask = probability > 0.5
+    probability[1, 5:20, 38:42] = 0.9  # another structure, not of this mask
+    assert measure_disc(mask, (4.0, 1.0, 1.0), probability).height_mm == pytest.approx(10.0, abs=0.3)
+
+
+def test_an_empty_mask_is_no_disc():
+    with pytest.raises(ValueError, match="empty"):
+        measure_disc(np.zeros((2, 4, 4), dtype=bool), (1.0, 1.0, 1.0))
+    assert len(pixel_corners(np.ones((1, 1), dtype=bool), (1.0, 1.0))) == 4

@@ -1,0 +1,167 @@
+"""Simulated spines of known levels and sizes are cleaned, named and measured; what cannot be is refused in words."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from recon_worker.data import InputFault, Volume
+from recon_worker.segmentation.segment import Segmentation, segment, structures_of
+from tests.recon_worker.segmentation.spines import LabelledSpine, labelled_spine
+
+NUMBERS = (1, 2)
+
+
+def seen(labels: np.ndarray) -> np.ndarray:
+    """A probability as a network gives it: soft at the edges."""
+    return ndimage.gaussian_filter((labels > 0).astype(np.float32), [0, 0.6, 0.6])
+
+
+def levels_right(found: Segmentation, spine: LabelledSpine) -> None:
+    for structure in found.structures:
+        disc = structure.kind == "disc"
+        ours, true = (found.discs, spine.discs) if disc else (found.bodies, spine.bodies)
+        under = true[ours == structure.level]
+        assert np.bincount(under, minlength=8)[1:].argmax() + 1 == structure.level, structure.name
+
+
+@pytest.fixture(scope="module", params=NUMBERS)
+def spine(request) -> LabelledSpine:
+    return labelled_spine(request.param)
+
+
+def test_every_level_is_found_named_and_measured(spine):
+    found = structures_of(spine.volume, seen(spine.discs), seen(spine.bodies))
+    assert [one.name for one in found.structures if one.kind == "disc"] == [
+        "T12-L1", "L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1",
+    ]  # fmt: skip
+    assert [one.name for one in found.structures if one.kind == "body"][1:] == ["L1", "L2", "L3", "L4", "L5", "S1"]
+    levels_right(found, spine)
+    for structure in found.structures:
+        for quantity in ("disc_height_mm", "body_volume_cm3"):
+            if quantity in structure.measures:
+                true = spine.true[quantity, structure.level]
+                limit = 1.0 if quantity == "disc_height_mm" else 0.05 * true
+                assert structure.measures[quantity] == pytest.approx(true, abs=limit)
+
+
+def test_the_direction_of_axes_changes_nothing(spine):
+    probability = seen(spine.discs), seen(spine.bodies)
+    straight = structures_of(spine.volume, *probability)
+    for axes, flips in (((0, 1, 2), (0,)), ((0, 1, 2), (1, 2)), ((0, 2, 1), (2,))):
+        volume = spine.volume.transposed(axes)
+        parts = [part.transpose(axes) for part in probability]
+        for axis in flips:
+            volume = volume.flipped(axis)
+            parts = [np.flip(part, axis) for part in parts]
+        turned = structures_of(volume, *(np.ascontiguousarray(part) for part in parts))
+        assert [one.name for one in turned.structures] == [one.name for one in straight.structures]
+        for one, other in zip(turned.structures, straight.structures, strict=True):
+            assert one.measures == pytest.approx(other.measures, abs=0.06)
+            assert one.centroid_mm == pytest.approx(other.centroid_mm, abs=0.05)
+
+
+def test_holes_bridges_and_blobs_are_cleaned_away():
+    spine = labelled_spine(1)
+    rng = np.random.default_rng(4)
+    bodies, discs = seen(spine.bodies), seen(spine.discs)
+    for level in (3, 5):
+        where = np.argwhere(spine.bodies == level)
+        plane, row, column = where[len(where) // 2]
+        bodies[plane, row - 2 : row + 2, column - 2 : column + 2] = 0  # a hole
+    # A bridge of 4 mm from L2 to L3 behind the disc, on three slices.
+    for plane in (6, 7, 8):
+        upper, lower = (np.argwhere(spine.bodies[plane] == level) for level in (3, 4))
+        column = int(np.median(upper[:, 1]))
+        bodies[plane, upper[:, 0].mean().astype(int) : lower[:, 0].mean().astype(int), column : column + 4] = 0.95
+        discs[plane, :, column : column + 4] *= 0.2
+    bodies[5:9, 205:225, 30:60] = 0.9  # a blob in front of the sacrum
+    bodies += rng.normal(0, 0.05, bodies.shape).astype(np.float32)
+    found = structures_of(spine.volume, discs, bodies)
+    assert [one.name for one in found.structures if one.kind == "body"][-6:] == ["L1", "L2", "L3", "L4", "L5", "S1"]
+    levels_right(found, spine)
+    for structure in found.structures:
+        if "body_volume_cm3" in structure.measures:
+            assert structure.measures["body_volume_cm3"] == pytest.approx(
+                spine.true["body_volume_cm3", structure.level], rel=0.06
+            )
+
+
+def test_a_missing_body_or_disc_is_told_and_shifts_no_name():
+    spine = labelled_spine(1)
+    bodies = np.where(spine.bodies == 4, 0, spine.bodies)
+    discs = np.where(spine.discs == 2, 0, spine.discs)
+    found = structures_of(spine.volume, seen(discs), seen(bodies))
+    levels_right(found, spine)
+    told = " ".join(found.remarks)
+    assert "L1-L2" in told and "L3" in told
+
+
+def test_a_second_sacral_segment_is_left_out():
+    spine = labelled_spine(2)
+    bodies = seen(spine.bodies)
+    last = np.argwhere(spine.bodies == 7)
+    down = int(np.ptp(last[:, 1])) + 2
+    small = ndimage.binary_erosion(spine.bodies == 7, structure=np.ones((1, 3, 3)), iterations=3)
+    bodies = np.maximum(bodies, seen(np.roll(np.roll(small, down, axis=1), 8, axis=2)))
+    found = structures_of(spine.volume, seen(spine.discs), bodies)
+    levels_right(found, spine)
+    assert any("Sacral segments" in remark for remark in found.remarks)
+
+
+def test_a_lost_lowest_disc_is_flagged_not_guessed_silently():
+    spine = labelled_spine(1)
+    discs = np.where(spine.discs == 6, 0, spine.discs)
+    found = structures_of(spine.volume, seen(discs), seen(spine.bodies))
+    assert all(any("transitional" in flag for flag in one.flags) for one in found.structures)
+    assert any("count of the levels" in remark for remark in found.remarks)
+    levels_right(found, spine)
+
+
+def test_what_the_field_of_view_cuts_is_told_and_not_measured():
+    spine = labelled_spine(1)
+    where = np.argwhere(spine.bodies == 3)
+    top = int(np.median(where[:, 1]))
+    volume = replace(
+        spine.volume,
+        array=spine.volume.array[:, top:],
+        affine=spine.volume.affine + np.outer(spine.volume.affine[:, 1] * top, [0, 0, 0, 1]),
+    )
+    found = structures_of(volume, seen(spine.discs)[:, top:], seen(spine.bodies)[:, top:])
+    cut = {one.name: one for one in found.structures}["L2"]
+    assert cut.state == "cut" and not cut.measures
+    assert any("Cut by the field of view" in remark and "L2" in remark for remark in found.remarks)
+    assert {one.name for one in found.structures if one.state == "measured"} >= {"L3", "L4", "L5", "L3-L4"}
+
+
+def test_a_body_with_a_metal_void_is_not_measured():
+    spine = labelled_spine(1)
+    image = spine.volume.array.copy()
+    where = np.argwhere(spine.bodies == 5)
+    plane, row, column = np.median(where, axis=0).astype(int)
+    image[plane - 3 : plane + 4, row - 9 : row + 9, column - 9 : column + 9] = 0
+    found = structures_of(spine.volume.with_array(image), seen(spine.discs), seen(spine.bodies))
+    pierced = {one.name: one for one in found.structures}["L4"]
+    assert pierced.state == "excluded" and not pierced.measures
+    assert "L4" in " ".join(found.remarks)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda volume: volume.with_array(volume.array[:1]), "one slice"),
+        (lambda volume: volume.with_array(np.where(volume.array > 150, np.nan, volume.array)), "not numbers"),
+        (lambda volume: volume.transposed((1, 0, 2)), "not sagittal"),
+        (lambda volume: volume.with_array(volume.array * 1j), "complex"),
+        (lambda volume: volume.with_array(np.zeros_like(volume.array)), "empty"),
+        (lambda volume: volume.with_array(_noise(volume)), "No lumbar spine"),
+    ],
+)
+def test_what_cannot_be_measured_is_refused_in_words(change, words):
+    with pytest.raises(InputFault, match=words):
+        segment(change(labelled_spine(1).volume))
+
+
+def _noise(volume: Volume) -> np.ndarray:
+    return np.abs(np.random.default_rng(5).normal(size=volume.array.shape)).astype(np.float32)

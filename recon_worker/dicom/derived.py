@@ -6,6 +6,7 @@ and the result itself is constant, and equal input gives equal bytes.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from recon_worker.dicom.uids import KEY_BYTES, keyed_uid
 MANUFACTURER = "Reader Study"
 MODEL = "Spine measurements"
 SERIAL_NUMBER = "1"
+
+logging.getLogger("highdicom").setLevel(logging.WARNING)  # it reports every module that it copies
 
 _CONSTANT_VALUES = dict(CONSTANT)
 _DATES = {"DA": "20000101", "TM": "000000", "DT": "20000101000000"}

@@ -1,0 +1,107 @@
+"""From raw k-space to measurements with the installed networks: job, command, and a series without a spine."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from recon_worker import contracts
+from recon_worker.__main__ import main
+from recon_worker.data import Volume
+from recon_worker.dicom.authoring import author_series
+from recon_worker.dicom.orientation import to_reading_orientation
+from recon_worker.phantom.simulate import simulate_acquisition
+from recon_worker.pipeline import run_acquisition_job, run_finishing_job
+from recon_worker.segmentation.weights import read_card
+from recon_worker.store import Store
+from tests.recon_worker.dicom.test_authoring import make_volume
+from tests.recon_worker.orders import acquisition_order, finishing_order
+
+JOB = "11111111-2222-3333-4444-555555555555"
+LEAST_DICE = 0.6
+"""At 2 mm pixels, which discs of 9 mm hardly survive: enough to see that every structure is where it is named. How good
+the masks are is told by `make evaluate-segmentation`."""
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], Any]:
+    """Storage, event and truth of one simulated sagittal T1 acquisition."""
+    folder = tmp_path_factory.mktemp("networks") / "storage"
+    (folder / "raw").mkdir(parents=True)
+    truth = simulate_acquisition(
+        folder / "raw" / "scan.h5", sequence="SAG T1", acquisition="Standard", size="small", coils=(2, 1), seed=5
+    )
+    store = Store(folder.as_uri())
+    acquired = run_acquisition_job(acquisition_order(store, "raw/scan.h5"), store=store, report=lambda *_: None)
+    order = finishing_order(acquired["volumes"], acquisitions=[0], measure=True)
+    payload = run_finishing_job(order, store=store, report=lambda *_: None)
+    with np.load(truth) as arrays:
+        labels = {
+            kind: to_reading_orientation(Volume(arrays[name], arrays["affine"], 5.0)).array
+            for kind, name in (("disc", "discs"), ("body", "bodies"))
+        }
+    return folder, payload, labels
+
+
+def test_every_level_is_found_where_it_is(measured):
+    folder, payload, labels = measured
+    contracts.check("event", {"job": JOB, "attempt": 1, "event": "done", "payload": json.loads(json.dumps(payload))})
+    (one,) = payload["measurements"]
+    assert one["fault"] is None
+    with np.load(folder / one["labels"]) as arrays:
+        found = {"disc": arrays["discs"], "body": arrays["bodies"]}
+    for kind, levels in (("disc", range(1, 7)), ("body", range(1, 7))):
+        for level in levels:
+            ours, true = found[kind] == level, labels[kind] == level
+            assert 2 * (ours & true).sum() > LEAST_DICE * (ours.sum() + true.sum()), (kind, level)
+
+
+def test_bodies_that_the_slices_do_not_cover_have_no_volume(measured):
+    """Seven slices are 46 mm: the bodies go on outside."""
+    _, payload, labels = measured
+    for structure in payload["measurements"][0]["structures"]:
+        if structure["kind"] == "body" and structure["level"] < 7:
+            areas = (labels["body"] == structure["level"]).sum(axis=(1, 2))
+            if max(areas[0], areas[-1]) > 0.75 * areas.max():
+                assert structure["state"] == "cut" and structure["measures"] == {}
+
+
+def test_lineage_names_the_weights(measured):
+    lineage = measured[1]["lineage"]["parameters"]["measurements"][0]
+    assert lineage["weights"] == {name: read_card(name)["sha256"] for name in ("discs", "bodies")}
+
+
+def test_the_command_finds_the_same(measured, tmp_path, capsys):
+    folder, payload, _ = measured
+    series = folder / payload["series"][0]["path"]
+    assert main(["segment", str(series), str(tmp_path / "out")]) == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "out")
+    with np.load(folder / payload["measurements"][0]["labels"]) as ours, np.load(tmp_path / "out/labels.npz") as other:
+        np.testing.assert_array_equal(ours["discs"], other["discs"])
+        np.testing.assert_array_equal(ours["bodies"], other["bodies"])
+    found = json.loads((tmp_path / "out" / "structures.json").read_text())["structures"]
+    for one, told in zip(found, payload["measurements"][0]["structures"], strict=True):
+        for name in ("kind", "level", "name", "state", "flags"):
+            assert one[name] == told[name]
+        # Geometry went through DICOM's decimal strings.
+        assert one["measures"] == pytest.approx(told["measures"], rel=1e-5)
+        assert one["centroid_mm"] == pytest.approx(told["centroid_mm"], abs=0.02)
+
+
+def test_no_spine_no_measurement(tmp_path, capsys):
+    """Noise, and a ball in noise."""
+    volume = make_volume(slices=5)
+    rows, columns = np.indices((96, 80))
+    ball = 2000 * ((rows - 48) ** 2 + (columns - 40) ** 2 < 30**2)
+    noise = np.random.default_rng(1).normal(300, 60, (5, 96, 80))
+    for name, pictures in (("noise", noise), ("ball", noise + ball)):
+        shown = Volume(np.clip(pictures, 0, 4095).astype(np.uint16), volume.affine, 4.0)
+        author_series(shown, uid_key=b"k" * 32, out=tmp_path / name)
+        assert main(["segment", str(tmp_path / name), str(tmp_path / f"{name}-out")]) == 1
+        said = capsys.readouterr()
+        assert len(said.err.splitlines()) == 1 and "No lumbar spine" in said.err
+        assert not (tmp_path / f"{name}-out").exists()

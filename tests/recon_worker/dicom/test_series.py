@@ -10,7 +10,15 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, MRImageStorage, generate_uid
+from pydicom.uid import (
+    CTImageStorage,
+    EnhancedMRImageStorage,
+    ExplicitVRLittleEndian,
+    JPEGLSLossless,
+    MRImageStorage,
+    RLELossless,
+    generate_uid,
+)
 
 from recon_worker.data import InputFault, Volume
 from recon_worker.dicom.authoring import author_series
@@ -112,6 +120,17 @@ def test_bits_above_the_stored_ones_are_an_overlay(tmp_path):
     same_place(read_series(tmp_path), volume)
 
 
+@pytest.mark.parametrize("syntax", [RLELossless, JPEGLSLossless], ids=["RLE", "JPEG-LS"])
+def test_compressed_images_are_read(tmp_path, syntax):
+    volume = make_volume(slices=3)
+    author_series(volume, uid_key=b"k" * 32, out=tmp_path)
+    for path in sorted((tmp_path / "dicom").glob("*.dcm")):
+        image = pydicom.dcmread(path)
+        image.compress(syntax)
+        image.save_as(path)
+    same_place(read_series(tmp_path), volume)
+
+
 def test_one_image_is_a_volume_of_one_slice(tmp_path):
     paths = write_vendor_series(tmp_path, make_volume(slices=3))
     found = read_series(paths[0])
@@ -131,6 +150,12 @@ def _ct(folder, paths):
 
 def _cut(folder, paths):
     paths[0].write_bytes(paths[0].read_bytes()[:-200])
+
+
+def _enhanced(folder, paths):
+    image = pydicom.dcmread(paths[0])
+    image.SOPClassUID = image.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    image.save_as(paths[0])
 
 
 def _remove_all(folder, paths):
@@ -159,6 +184,10 @@ FAULTS = {
     "skew": (lambda _, paths: change(paths[1], ImageOrientationPatient=[1, 0, 0, 1, 0, 0]), "right angles"),
     "cut file": (_cut, "cannot be read"),
     "CT": (_ct, "holds no MR images, but CT Image Storage"),
+    "enhanced": (_enhanced, "many frames"),
+    "the same image twice": (
+        lambda folder, paths: (folder / "copy").write_bytes(paths[0].read_bytes()), "the same place"),
+    "colour": (lambda _, paths: change(paths[0], SamplesPerPixel=3), "colour"),
     "not DICOM": (_remove_all, "holds no DICOM image"),
 }  # fmt: skip
 

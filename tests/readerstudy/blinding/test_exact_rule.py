@@ -22,7 +22,7 @@ OWN = {"token", "position", "grades", "comment", "signed_off"}
 FORBIDDEN = re.compile(
     rb"\b(NEX|DL ?\d*|acquisition\w*|denois\w*|noise[ _-]reduction|arms?|frames\.u16|series\.json|\w*\.dcm|\w*\.png|"
     rb"Standard|Fast\w*|PAT\d+|coordinator-\w+|investigator-\w+|chain\w*|undersampl\w*|GRAPPA|calibration|reached|"
-    rb"stored_matrix|remarks|REMARK\d+)\b",
+    rb"stored_matrix|remarks|REMARK\d+|is_measured|measurements|overlay\w*|disc_height\w*|body_volume\w*|labels\.npz)\b",
     re.IGNORECASE,
 )
 PER_RESPONSE = {"Content-Length"}  # compared apart: exactly, where position and grades have one length

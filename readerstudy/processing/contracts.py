@@ -45,11 +45,11 @@ def _check(validator: Draft202012Validator, content: Any) -> None:
 
 
 def current(kind: str, order: dict[str, Any]) -> dict[str, Any]:
-    """A work order in the words of version 2: one of version 1, of a job that was queued before an upgrade, asks for
-    the paper's chain and no zero filling."""
+    """A work order in the words of today's version: an older one, of a job that was queued before an upgrade, asks for
+    the paper's chain, no zero filling and no measurement."""
+    if kind == "finishing":
+        return {"stored_matrix": None, "measure": False, **order, "version": 3}
     if order.get("version") != 1:
         return order
-    if kind == "finishing":
-        return {**order, "version": 2, "stored_matrix": None}
     kept = {name: value for name, value in order.items() if name != "noise_reduction"}
     return {**kept, "version": 2, "chains": [{"chain": {}, "noise_reduction": [0, *order["noise_reduction"]]}]}

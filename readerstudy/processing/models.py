@@ -5,6 +5,7 @@ import uuid
 from django.db import models
 from django.db.models import Q
 
+from readerstudy.accounts.models import User
 from readerstudy.intake.models import RawFile
 from readerstudy.studies.models import Acquisition, Arm, Sequence, Study, Subject
 
@@ -136,3 +137,59 @@ class Series(models.Model):
                 name="processing_series_one_current",
             )
         ]
+
+
+class MeasuredSeries(models.Model):
+    """What was found when the discs and vertebral bodies of a series were measured, or why they could not be."""
+
+    series = models.OneToOneField(Series, on_delete=models.CASCADE, related_name="measured")
+    remarks = models.JSONField(default=list, help_text="For the coordinator.")
+    files = models.JSONField(default=list, help_text="path, sha256 and bytes of labels, contact sheet, SEG and SR")
+    overlay = models.CharField(max_length=300, blank=True, help_text="Contact sheet with contours, PNG.")
+    fault_message = models.TextField(blank=True)
+    fault_action = models.TextField(blank=True)
+
+    @property
+    def lineage(self) -> object:
+        """Weights, thresholds and method, as the job told them."""
+        return self.series.job.lineage.get("parameters", {}).get("measurements")
+
+
+class Structure(models.Model):
+    """One disc or vertebral body of a measured series. What was found stays; a correction stands beside it."""
+
+    class Kind(models.TextChoices):
+        DISC = "disc", "disc"
+        BODY = "body", "vertebral body"
+
+    class State(models.TextChoices):
+        MEASURED = "measured", "measured"
+        CUT = "cut", "cut by the field of view"
+        EXCLUDED = "excluded", "not measured"
+
+    measured = models.ForeignKey(MeasuredSeries, on_delete=models.CASCADE, related_name="structures")
+    kind = models.CharField(max_length=4, choices=Kind)
+    level = models.PositiveSmallIntegerField(help_text="As named in its own series.")
+    matched_level = models.PositiveSmallIntegerField(
+        null=True, help_text="Of the reference arm's structure at its place, where that is named otherwise."
+    )
+    corrected_level = models.PositiveSmallIntegerField(null=True, help_text="By the coordinator.")
+    state = models.CharField(max_length=8, choices=State)
+    measures = models.JSONField(default=dict)
+    centroid_mm = models.JSONField(help_text="LPS, in the frame of the series")
+    flags = models.JSONField(default=list, help_text="What to look at, in words.")
+    excluded_reason = models.TextField(blank=True, help_text="By the coordinator; empty: it counts.")
+    excluded_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    excluded_at = models.DateTimeField(null=True)
+
+    class Meta:
+        ordering = ["kind", "level"]
+        constraints = [
+            models.UniqueConstraint(fields=["measured", "kind", "level"], name="processing_structure_unique_level"),
+            models.CheckConstraint(condition=Q(level__gte=1) & Q(level__lte=7), name="processing_structure_level"),
+        ]
+
+    @property
+    def effective_level(self) -> int:
+        """The coordinator's level, else that of its match, else its own."""
+        return self.corrected_level or self.matched_level or self.level

@@ -12,7 +12,7 @@ from readerstudy.processing.models import Job, VolumeFile
 from readerstudy.studies.chains import canonical_chain, difference_from_paper
 from readerstudy.studies.models import Arm
 
-VERSION = 2
+ACQUISITION_VERSION, FINISHING_VERSION = 2, 3
 
 Pair = tuple[str, Decimal]
 """A chain, written so that equal chains are equal, and a noise reduction: what of an acquisition makes a series."""
@@ -46,7 +46,7 @@ def acquisition_order(*, output: str, raw_file: RawFile, arms: list[Arm]) -> dic
     chains = [(json.loads(chain), sorted(factors)) for chain, factors in sorted(wanted.items())]
     chains.sort(key=lambda entry: bool(difference_from_paper(entry[0])))
     return {
-        "version": VERSION,
+        "version": ACQUISITION_VERSION,
         "raw": {"path": raw_file.path, "sha256": raw_file.sha256, "bytes": raw_file.bytes},
         "output": output,
         # A file of an acquisition that no arm names yet is reconstructed too: it is checked, and may be named later.
@@ -63,7 +63,12 @@ def pairs_of_acquisition(arms: Iterable[Arm], acquisition_id: UUID | None) -> se
 
 
 def finishing_order(
-    *, output: str, arms: list[Arm], volumes: dict[UUID, VolumeFile], stored_matrix: list[int] | None = None
+    *,
+    output: str,
+    arms: list[Arm],
+    volumes: dict[UUID, VolumeFile],
+    stored_matrix: list[int] | None = None,
+    measure: bool = False,
 ) -> tuple[dict[str, Any], list[str]]:
     """Volumes of one subject and sequence to series; and the arm ids in the order of its series (kept, never sent).
 
@@ -75,15 +80,18 @@ def finishing_order(
         From arm id to the volume it is made of.
     stored_matrix
         Of the sequence.
+    measure
+        Whether discs and bodies of its series are measured.
     """
     arms = list(arms)
     secrets.SystemRandom().shuffle(arms)  # a place in the list tells no arm
     pairs = list(dict.fromkeys((volumes[arm.id].job_id, volumes[arm.id].chain_index) for arm in arms))
     order = {
-        "version": VERSION,
+        "version": FINISHING_VERSION,
         "output": output,
         "reference": next(index for index, arm in enumerate(arms) if arm.is_reference),
         "stored_matrix": stored_matrix,
+        "measure": measure,
         "series": [
             {
                 "acquisition": pairs.index((volumes[arm.id].job_id, volumes[arm.id].chain_index)),

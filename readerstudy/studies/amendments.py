@@ -215,6 +215,19 @@ def change_stored_matrix(*, sequence: Sequence, stored_matrix: list[int] | None,
         _announce(held)
 
 
+@transaction.atomic
+def change_measured(*, sequence: Sequence, is_measured: bool, actor: User) -> None:
+    """Segment and measure the series of a sequence, or no longer. Finished series are made anew."""
+    held = _open(sequence.study, actor)
+    row = held.sequences.select_for_update().get(pk=sequence.pk)
+    if row.is_measured != is_measured:
+        row.is_measured = is_measured
+        row.save(update_fields=["is_measured"])
+        details = {"sequence": row.name, "measured": is_measured}
+        record(study=held.pk, actor=actor, action="studies.measured_changed", details=details)
+        _announce(held)
+
+
 def _announce(study: Study) -> None:
     """Processing, an app above, makes what is missing."""
     study_id = str(study.pk)

@@ -95,6 +95,14 @@ def _matrix(request: PersonRequest, study: Study) -> str:
     return "The stored matrix is saved. Finished series are made anew where it changed."
 
 
+def _measured(request: PersonRequest, study: Study) -> str:
+    sequence = get_object_or_404(study.sequences, pk=_uuid(request.POST.get("sequence", "")))
+    amendments.change_measured(
+        sequence=sequence, is_measured=request.POST.get("measured") == "yes", actor=request.user
+    )
+    return "What is measured is saved. Finished series are made anew where it changed."
+
+
 def _uuid(text: str) -> UUID:
     try:
         return UUID(text)
@@ -102,4 +110,4 @@ def _uuid(text: str) -> UUID:
         raise Http404 from error
 
 
-PARTS = {"add": _add, "remove": _remove, "matrix": _matrix}
+PARTS = {"add": _add, "remove": _remove, "matrix": _matrix, "measured": _measured}

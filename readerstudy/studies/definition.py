@@ -92,6 +92,7 @@ class StudyDefinition:
     plan: dict[str, Any]
     reader_rules: dict[str, Any] = field(default_factory=dict)
     stored_matrices: dict[str, list[int]] = field(default_factory=dict)
+    measured: tuple[str, ...] = ()
 
 
 class _Reader:
@@ -313,6 +314,20 @@ def _protocol(entry: Any, sequences: tuple[str, ...], acquisitions: tuple[str, .
     return ProtocolDefinition(name, tuple(lines))
 
 
+def _measured(reader: _Reader, sequences: tuple[str, ...]) -> tuple[str, ...]:
+    """The sequences whose discs and bodies are measured; none unless the preset names some."""
+    if "measured" not in reader.content:
+        return ()
+    named = reader.names("measured")
+    for name in named:
+        if name not in sequences:
+            raise Refusal(
+                f"“measured” of the preset names “{name}”, which is no sequence of it.",
+                f"Name some of {', '.join(sequences)}.",
+            )
+    return named
+
+
 def definition_from_mapping(content: Any) -> StudyDefinition:
     """The definition that a preset's content says.
 
@@ -323,7 +338,7 @@ def definition_from_mapping(content: Any) -> StudyDefinition:
     """
     reader = _Reader(content, "The preset").only(
         "preset", "title", "description", "source", "sequences", "acquisitions", "arms", "criteria", "protocols",
-        "plan", "reader_rules", "stored_matrix",
+        "plan", "reader_rules", "stored_matrix", "measured",
     )  # fmt: skip
     sequences, acquisitions = reader.names("sequences"), reader.names("acquisitions")
     arms = tuple(arm_definition(entry, acquisitions) for entry in reader.entries("arms"))
@@ -365,4 +380,5 @@ def definition_from_mapping(content: Any) -> StudyDefinition:
         plan=plan,
         reader_rules=check_reader_rules(reader.content.get("reader_rules", {})),
         stored_matrices={name: check_stored_matrix(value, name) for name, value in matrices.content.items()},
+        measured=_measured(reader, sequences),
     )

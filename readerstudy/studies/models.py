@@ -98,6 +98,9 @@ class Sequence(Named):
         null=True,
         help_text="[columns, rows] to which the slices of every arm are zero filled; null: the acquired matrix.",
     )
+    is_measured = models.BooleanField(
+        default=False, help_text="Discs and vertebral bodies of its series are segmented and measured."
+    )
 
     class Meta:
         ordering = ["order"]

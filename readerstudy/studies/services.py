@@ -64,7 +64,11 @@ def create_study(*, name: str, definition: StudyDefinition, actor: User) -> Stud
     )
     sequences = {
         name: Sequence.objects.create(
-            study=study, name=name, order=order, stored_matrix=definition.stored_matrices.get(name)
+            study=study,
+            name=name,
+            order=order,
+            stored_matrix=definition.stored_matrices.get(name),
+            is_measured=name in definition.measured,
         )
         for order, name in enumerate(definition.sequences, start=1)
     }
@@ -133,7 +137,10 @@ def compared(study: Study) -> dict[str, Any]:
             }
             for arm in study.arms.select_related("acquisition")
         ],
-        "sequences": [{"name": one.name, "stored_matrix": one.stored_matrix} for one in study.sequences.all()],
+        "sequences": [
+            {"name": one.name, "stored_matrix": one.stored_matrix, "measured": one.is_measured}
+            for one in study.sequences.all()
+        ],
     }
 
 

@@ -12,7 +12,7 @@ from readerstudy import storage
 from readerstudy.audit import services as audit
 from readerstudy.processing import contracts
 from readerstudy.processing.comparison import difference, too_large_for
-from readerstudy.processing.models import Job, Series, VolumeFile
+from readerstudy.processing.models import Job, MeasuredSeries, Series, Structure, VolumeFile
 from readerstudy.processing.services.jobs import (
     audit_details,
     done_acquisition_jobs,
@@ -127,9 +127,10 @@ def _finishing_done(job: Job, payload: dict[str, Any]) -> None:
         return
     volumes = {volume.path: volume for volume in VolumeFile.objects.filter(job__finishing_jobs=job)}
     Series.objects.filter(subject=job.subject, sequence=job.sequence, is_current=True).update(is_current=False)
+    measurements = {one["index"]: one for one in payload.get("measurements") or []}
     for made in payload["series"]:
         volume = volumes.get(job.work_order["series"][made["index"]]["volume"]["path"])
-        Series.objects.create(
+        series = Series.objects.create(
             job=job,
             study_id=job.study_id,
             subject=job.subject,
@@ -147,7 +148,34 @@ def _finishing_done(job: Job, payload: dict[str, Any]) -> None:
             noise_reduction_reached=volume.noise_reduction_reached if volume else None,
             remarks=volume.remarks if volume else [],
         )
+        if made["index"] in measurements:
+            _measured(series, measurements[made["index"]])
     _done(job)
+
+
+def _measured(series: Series, found: dict[str, Any]) -> None:
+    fault = found["fault"] or {}
+    measured = MeasuredSeries.objects.create(
+        series=series,
+        remarks=found["remarks"],
+        files=found["files"],
+        overlay=found["overlay"] or "",
+        fault_message=fault.get("message", ""),
+        fault_action=fault.get("action", ""),
+    )
+    Structure.objects.bulk_create(
+        Structure(
+            measured=measured,
+            kind=one["kind"],
+            level=one["level"],
+            matched_level=one.get("matched_level"),
+            state=one["state"],
+            measures=one["measures"],
+            centroid_mm=one["centroid_mm"],
+            flags=one["flags"],
+        )
+        for one in found["structures"]
+    )
 
 
 def _done(job: Job) -> None:
@@ -183,6 +211,8 @@ def _check_paths(job: Job, payload: dict[str, Any]) -> None:
     else:
         paths = [path for each in payload["series"] for path in (each["path"], each["preview"])]
         paths += [file["path"] for each in payload["series"] for file in each["files"]]
+        paths += [file["path"] for each in payload.get("measurements") or [] for file in each["files"]]
+        paths += [each["overlay"] for each in payload.get("measurements") or [] if each["overlay"]]
         made = sorted(each["index"] for each in payload["series"])
         ordered = list(range(len(job.work_order["series"])))
     if made != ordered:

@@ -90,6 +90,7 @@ def start_finishing_job(*, subject: Subject, sequence: Sequence) -> Job | None:
         arms=arms,
         volumes=volumes,
         stored_matrix=sequence.stored_matrix,
+        measure=sequence.is_measured,
     )
     _queue(job)
     job.inputs.set(inputs)
@@ -244,11 +245,17 @@ def _has_all(job: Job, arms: list[Arm]) -> bool:
 
 
 def follows_design(job: Job) -> bool:
-    """Whether a finishing job makes a series for every arm of the study, in the matrix of its sequence."""
+    """Whether a finishing job makes a series for every arm of the study, in the matrix of its sequence, and measures it
+    if that is wanted."""
     if "adopted_from" in job.lineage:
         return True  # there is nothing that it could be made from again
     arms = {str(arm) for arm in job.study.arms.values_list("id", flat=True)}
-    return set(job.arms) == arms and job.work_order.get("stored_matrix") == job.sequence.stored_matrix
+    order, sequence = job.work_order, job.sequence
+    return (
+        set(job.arms) == arms
+        and order.get("stored_matrix") == sequence.stored_matrix
+        and bool(order.get("measure")) == sequence.is_measured
+    )
 
 
 @transaction.atomic

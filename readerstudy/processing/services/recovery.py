@@ -81,13 +81,20 @@ def _follow_forgotten() -> int:
     done = Job.objects.filter(
         kind=Job.Kind.FINISHING, status=Job.Status.DONE, study__state__in=RECEIVING_STATES
     ).exclude(lineage__has_key="adopted_from")
-    rows = done.values_list("study_id", "arms", "sequence__stored_matrix", "work_order__stored_matrix")
+    rows = done.values_list(
+        "study_id",
+        "arms",
+        "sequence__stored_matrix",
+        "work_order__stored_matrix",
+        "sequence__is_measured",
+        "work_order__measure",
+    )
     arms: dict[UUID, set[str]] = {}
     behind: set[UUID] = set()
-    for study_id, of_job, wanted, made in rows:
+    for study_id, of_job, wanted, made, is_measured, measured in rows:
         if study_id not in arms:
             arms[study_id] = {str(arm) for arm in Arm.objects.filter(study=study_id).values_list("id", flat=True)}
-        if set(of_job) != arms[study_id] or wanted != made:
+        if set(of_job) != arms[study_id] or wanted != made or is_measured != bool(measured):
             behind.add(study_id)
     return sum(follow_design(study=study) for study in Study.objects.filter(id__in=behind))
 

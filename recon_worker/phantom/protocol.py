@@ -147,7 +147,7 @@ def scan_of(sequence: str, *, protocol: str = "MSK", size: str = "full") -> Scan
     if size == "full":
         return full
     if full.sagittal:
-        small = replace(full, matrix=(128, 112), n_slices=7, thickness_mm=5, spacing_mm=6.5, coils=(4, 2))
+        small = replace(full, matrix=(128, 112), n_slices=9, thickness_mm=5, spacing_mm=6.5, coils=(4, 2))
         tiny = replace(small, matrix=(88, 72), n_slices=3, coils=(2, 2))
     else:
         small = replace(full, matrix=(96, 96), n_slices=9, thickness_mm=5, spacing_mm=14, coils=(4, 2))

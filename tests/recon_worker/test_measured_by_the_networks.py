@@ -14,7 +14,9 @@ from recon_worker.__main__ import main
 from recon_worker.data import Volume
 from recon_worker.dicom.authoring import author_series
 from recon_worker.dicom.orientation import to_reading_orientation
+from recon_worker.phantom.anatomy import draw_subject
 from recon_worker.phantom.simulate import simulate_acquisition
+from recon_worker.phantom.truth import measure
 from recon_worker.pipeline import run_acquisition_job, run_finishing_job
 from recon_worker.segmentation.weights import read_card
 from recon_worker.store import Store
@@ -22,6 +24,7 @@ from tests.recon_worker.dicom.test_authoring import make_volume
 from tests.recon_worker.orders import acquisition_order, finishing_order
 
 JOB = "11111111-2222-3333-4444-555555555555"
+SEED = 7
 LEAST_DICE = 0.6
 """At 2 mm pixels, which discs of 9 mm hardly survive: enough to see that every structure is where it is named. How good
 the masks are is told by `make evaluate-segmentation`."""
@@ -33,7 +36,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     folder = tmp_path_factory.mktemp("networks") / "storage"
     (folder / "raw").mkdir(parents=True)
     truth = simulate_acquisition(
-        folder / "raw" / "scan.h5", sequence="SAG T1", acquisition="Standard", size="small", coils=(2, 1), seed=5
+        folder / "raw" / "scan.h5", sequence="SAG T1", acquisition="Standard", size="small", coils=(2, 1), seed=SEED
     )
     store = Store(folder.as_uri())
     acquired = run_acquisition_job(acquisition_order(store, "raw/scan.h5"), store=store, report=lambda *_: None)
@@ -60,14 +63,16 @@ def test_every_level_is_found_where_it_is(measured):
             assert 2 * (ours & true).sum() > LEAST_DICE * (ours.sum() + true.sum()), (kind, level)
 
 
-def test_bodies_that_the_slices_do_not_cover_have_no_volume(measured):
-    """Seven slices are 46 mm: the bodies go on outside."""
-    _, payload, labels = measured
-    for structure in payload["measurements"][0]["structures"]:
-        if structure["kind"] == "body" and structure["level"] < 7:
-            areas = (labels["body"] == structure["level"]).sum(axis=(1, 2))
-            if max(areas[0], areas[-1]) > 0.75 * areas.max():
-                assert structure["state"] == "cut" and structure["measures"] == {}
+def test_values_are_near_the_truth(measured):
+    """Coarse pixels of 2 mm and slices every 6.5 mm: heights to 2.5 mm and volumes to a fifth, by a wide margin."""
+    _, payload, _ = measured
+    true = {(one.quantity, one.level): one.value for one in measure(draw_subject(SEED, 1).spine)}
+    structures = payload["measurements"][0]["structures"]
+    assert sum(one["state"] == "measured" for one in structures) >= 11
+    for one in structures:
+        for quantity, tolerance in (("disc_height_mm", {"abs": 2.5}), ("body_volume_cm3", {"rel": 0.2})):
+            if quantity in one["measures"] and one["name"] != "S1":
+                assert one["measures"][quantity] == pytest.approx(true[quantity, one["level"]], **tolerance)
 
 
 def test_lineage_names_the_weights(measured):
@@ -87,8 +92,8 @@ def test_the_command_finds_the_same(measured, tmp_path, capsys):
     for one, told in zip(found, payload["measurements"][0]["structures"], strict=True):
         for name in ("kind", "level", "name", "state", "flags"):
             assert one[name] == told[name]
-        # Geometry went through DICOM's decimal strings.
-        assert one["measures"] == pytest.approx(told["measures"], rel=1e-5)
+        # Geometry went through DICOM's decimal strings: a column on the rectangle's edge may count or not.
+        assert one["measures"] == pytest.approx(told["measures"], rel=0.01)
         assert one["centroid_mm"] == pytest.approx(told["centroid_mm"], abs=0.02)
 
 

@@ -7,7 +7,7 @@ from django.http import Http404
 from readerstudy.accounts.models import User
 from readerstudy.intake.models import RawFile
 from readerstudy.intake.policies import RECEIVING_STATES
-from readerstudy.processing.models import Job, Series
+from readerstudy.processing.models import Job, MeasuredSeries, Series, Structure
 from readerstudy.studies.models import Membership, Study
 from readerstudy.studies.policies import study_for
 
@@ -20,6 +20,40 @@ def is_open(study: Study) -> bool:
 def coordinated(user: User, study_id: UUID) -> tuple[Study, Membership]:
     """A study that `user` coordinates, in any state. Raises Http404."""
     return study_for(user, study_id, Membership.Role.COORDINATOR)
+
+
+def may_correct_measurements(study: Study) -> bool:
+    """Whether levels may be corrected and structures excluded: until the lock."""
+    return study.state not in (Study.State.LOCKED, Study.State.UNBLINDED)
+
+
+def measured_study(user: User, study_id: UUID) -> tuple[Study, Membership]:
+    """A study whose measurements `user` may see: its coordinator always, its principal investigator once it is
+    unblinded (they stand beside the arms). Raises Http404."""
+    study, membership = study_for(
+        user, study_id, Membership.Role.COORDINATOR, Membership.Role.PRINCIPAL_INVESTIGATOR
+    )
+    if membership.role != Membership.Role.COORDINATOR and study.state != Study.State.UNBLINDED:
+        raise Http404
+    return study, membership
+
+
+def overlay_of(user: User, study_id: UUID, series_id: UUID) -> str:
+    """Path of the contact sheet of a measured series of a study whose measurements `user` may see. Raises Http404."""
+    study, _ = measured_study(user, study_id)
+    measured = MeasuredSeries.objects.filter(series_id=series_id, series__study=study).exclude(overlay="").first()
+    if measured is None:
+        raise Http404
+    return measured.overlay
+
+
+def structure_of(user: User, study_id: UUID, structure_id: int) -> Structure:
+    """A measured structure of a study that `user` coordinates. Raises Http404."""
+    study, _ = coordinated(user, study_id)
+    structure = Structure.objects.filter(pk=structure_id, measured__series__study=study).first()
+    if structure is None:
+        raise Http404
+    return structure
 
 
 def steerable_job(user: User, study_id: UUID, job_id: UUID) -> Job:

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from readerstudy.processing import views
+from readerstudy.processing import measurement_views, views
 
 app_name = "processing"
 urlpatterns = [
@@ -10,5 +10,14 @@ urlpatterns = [
     path("studies/<uuid:study_id>/processing/files/<uuid:raw_file_id>/remove", views.remove_file, name="remove-file"),
     path("studies/<uuid:study_id>/processing/series/<uuid:series_id>/preview.png", views.preview, name="preview"),
     path("studies/<uuid:study_id>/processing/series/<uuid:series_id>/lineage", views.lineage, name="lineage"),
+    path("studies/<uuid:study_id>/measurements", measurement_views.page, name="measurements"),
+    path(
+        "studies/<uuid:study_id>/measurements/<uuid:series_id>/overlay.png", measurement_views.overlay, name="overlay"
+    ),
+    path(
+        "studies/<uuid:study_id>/measurements/structures/<int:structure_id>",
+        measurement_views.correct,
+        name="correct-structure",
+    ),
     path("api/processing/<uuid:study_id>/status", views.status, name="status"),
 ]

@@ -19,6 +19,7 @@ TABS = (
     ("design", "Design", "", (COORDINATOR, PRINCIPAL_INVESTIGATOR)),
     ("people", "People", "people", (COORDINATOR, PRINCIPAL_INVESTIGATOR)),
     ("processing", "Processing", "processing", (COORDINATOR,)),
+    ("measurements", "Measurements", "measurements", (COORDINATOR, PRINCIPAL_INVESTIGATOR)),
     ("readers", "Readers", "readers", (COORDINATOR, PRINCIPAL_INVESTIGATOR)),
     ("results", "Results", "results", (COORDINATOR, PRINCIPAL_INVESTIGATOR)),
 )
@@ -140,8 +141,14 @@ def tabs(study: Study, membership: Membership) -> list[dict[str, str]]:
     return [
         {"key": key, "word": word, "address": study_page(study, page)}
         for key, word, page, roles in TABS
-        if membership.role in roles
+        if membership.role in roles and (key != "measurements" or _shows_measurements(study, membership))
     ]
+
+
+def _shows_measurements(study: Study, membership: Membership) -> bool:
+    """They stand beside the arms: before the unblinding for the coordinator alone; without any there is no page."""
+    is_theirs = membership.role == COORDINATOR or study.state == Study.State.UNBLINDED
+    return is_theirs and study.sequences.filter(is_measured=True).exists()
 
 
 def life(study: Study) -> list[dict[str, Any]]:

@@ -39,6 +39,9 @@ VIEWS: dict[str, set[str]] = {
     "processing:remove-file": {COORDINATOR},
     "processing:preview": {COORDINATOR},
     "processing:lineage": {COORDINATOR},
+    "processing:measurements": {COORDINATOR},
+    "processing:overlay": {COORDINATOR},
+    "processing:correct-structure": {COORDINATOR},
     "blinding:release": {COORDINATOR},
     "blinding:unblind": {INVESTIGATOR},
     "reading:readers": STAFF,
@@ -61,7 +64,7 @@ VIEWS: dict[str, set[str]] = {
 POST_ONLY = {
     "studies:add-subjects", "studies:remove-subject", "studies:begin-preparing", "studies:add-person",
     "studies:create-login", "studies:remove-person", "processing:retry", "processing:cancel",
-    "processing:remove-file", "reading:api-sessions", "reading:api-open", "reading:api-grades", "reading:api-comment",
+    "processing:remove-file", "processing:correct-structure", "reading:api-sessions", "reading:api-open", "reading:api-grades", "reading:api-comment",
     "reading:api-sign-off",
 }  # fmt: skip
 
@@ -71,6 +74,7 @@ OTHER_ARGUMENTS: dict[str, Any] = {
     "raw_file_id": uuid.UUID(int=1),
     "series_id": uuid.UUID(int=1),
     "membership_id": 0,
+    "structure_id": 0,
     "token": "x" * 43,
     "number": 0,
     "name": "table3.csv",

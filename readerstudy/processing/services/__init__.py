@@ -8,12 +8,16 @@ from readerstudy.processing.services.jobs import (
     start_acquisition_job,
     start_finishing_job,
 )
+from readerstudy.processing.services.measurements import correct_level, exclude_structure, include_structure
 from readerstudy.processing.services.recovery import reconcile, remove_leftovers
 from readerstudy.processing.services.removal import remove_file
 
 __all__ = [
     "cancel",
+    "correct_level",
+    "exclude_structure",
     "follow_design",
+    "include_structure",
     "reconcile",
     "record",
     "remove_file",

@@ -1,12 +1,14 @@
 """Taking over finished series from another study, so that a demonstration needs no second reconstruction."""
 
+from typing import Any
+
 from django.db import transaction
 from django.utils import timezone
 
 from readerstudy import storage
 from readerstudy.accounts.models import User
 from readerstudy.audit import services as audit
-from readerstudy.processing.models import Job, Series
+from readerstudy.processing.models import Job, MeasuredSeries, Series, Structure
 from readerstudy.processing.services.jobs import audit_details
 from readerstudy.studies.models import Sequence, Subject
 
@@ -30,7 +32,7 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
         arms=[str(arms[source.arm.name].pk) for source in sources],
         lineage={"adopted_from": {"study": str(sources[0].study_id), "job": str(sources[0].job_id)}},
     )
-    copies = []
+    copies: list[tuple[Series, str, list[dict[str, Any]], str]] = []
     for index, source in enumerate(sources):
         folder = f"work/{job.pk}/{job.attempt}/series/{index}"
         files = [{**file, "path": file["path"].replace(source.path, folder, 1)} for file in source.files]
@@ -43,7 +45,7 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
     with transaction.atomic():
         job.save(force_insert=True)
         for source, folder, files, preview in copies:
-            Series.objects.create(
+            series = Series.objects.create(
                 job=job,
                 study=subject.study,
                 subject=subject,
@@ -61,6 +63,7 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
                 noise_reduction_reached=source.noise_reduction_reached,
                 remarks=source.remarks,
             )
+            _adopt_measurements(source, series)
         audit.record(
             study=subject.study_id,
             actor=actor,
@@ -68,3 +71,26 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
             details={**audit_details(job), **job.lineage},
         )
     return job
+
+
+def _adopt_measurements(source: Series, series: Series) -> None:
+    """What was measured in the source, files copied; corrections are the other study's and stay there."""
+    measured = MeasuredSeries.objects.filter(series=source).first()
+    if measured is None:
+        return
+    folder = series.path.replace("/series/", "/measurements/", 1)
+    moved = {file["path"]: f"{folder}/{file['path'].rsplit('/', 1)[-1]}" for file in measured.files}
+    for old, new in moved.items():
+        storage.copy(old, new)
+    copy = MeasuredSeries.objects.create(
+        series=series,
+        remarks=measured.remarks,
+        files=[{**file, "path": moved[file["path"]]} for file in measured.files],
+        overlay=moved.get(measured.overlay, ""),
+        fault_message=measured.fault_message,
+        fault_action=measured.fault_action,
+    )
+    kept = ("kind", "level", "matched_level", "state", "measures", "centroid_mm", "flags")
+    Structure.objects.bulk_create(
+        Structure(measured=copy, **{name: getattr(one, name) for name in kept}) for one in measured.structures.all()
+    )

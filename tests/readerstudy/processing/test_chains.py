@@ -241,7 +241,7 @@ class TestVersionOne:
             assert services.record(job_id=job.id, attempt=1, event="done", payload=payload)
             job.refresh_from_db()
             assert job.status == Job.Status.DONE
-        assert finishing(small).work_order["version"] == 2
+        assert finishing(small).work_order["version"] == 3
 
     def test_a_retry_is_ordered_in_the_new_words(self, small, start):
         for job in (start(small.standard), start(small.fast)):

@@ -1,0 +1,72 @@
+"""The coordinator's Measurements page: overlays of all arms, values, corrections."""
+
+from typing import cast
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_GET, require_POST
+
+from readerstudy import storage
+from readerstudy.accounts.models import User
+from readerstudy.faults import Refusal
+from readerstudy.processing import measurements, policies, services
+from readerstudy.studies.models import Membership
+
+
+def _user(request: HttpRequest) -> User:
+    return cast(User, request.user)
+
+
+@login_required
+@require_GET
+def page(request: HttpRequest, study_id: UUID) -> HttpResponse:
+    """Every measured subject: contact sheets of the arms side by side, values, what needs a look."""
+    study, membership = policies.measured_study(_user(request), study_id)
+    is_coordinator = membership.role == Membership.Role.COORDINATOR
+    context = {
+        "study": study,
+        "membership": membership,
+        "tab": "measurements",
+        "page": measurements.page(study),
+        "may_correct": is_coordinator and policies.may_correct_measurements(study),
+    }
+    return render(request, "processing/measurements.html", context)
+
+
+@login_required
+@require_GET
+def overlay(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpResponse:
+    """The contact sheet of a measured series as PNG."""
+    path = policies.overlay_of(_user(request), study_id, series_id)
+    try:
+        with storage.open_file(path) as file:
+            picture = file.read()
+    except FileNotFoundError as error:
+        raise Http404 from error
+    return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": "private, no-store"})
+
+
+@login_required
+@require_POST
+def correct(request: HttpRequest, study_id: UUID, structure_id: int) -> HttpResponse:
+    """Correct a level, exclude a structure, or include it again."""
+    structure = policies.structure_of(_user(request), study_id, structure_id)
+    act, actor = request.POST.get("act", ""), _user(request)
+    try:
+        if act == "level":
+            level = request.POST.get("level", "")
+            services.correct_level(structure_id=structure.pk, level=int(level) if level.isdecimal() else 0, actor=actor)
+        elif act == "exclude":
+            services.exclude_structure(structure_id=structure.pk, reason=request.POST.get("reason", ""), actor=actor)
+        elif act == "include":
+            services.include_structure(structure_id=structure.pk, actor=actor)
+        else:
+            raise Http404
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    subject = structure.measured.series.subject.code
+    return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"#{subject}")

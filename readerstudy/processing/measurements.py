@@ -1,0 +1,158 @@
+"""Measured discs and bodies, shaped: the rows that results are made of, and the coordinator's page."""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from readerstudy.processing.levels import QUANTITIES, names
+from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.studies.models import Study
+
+STANDS_OUT = {"disc": 3.0, "body": 0.15}
+"""Difference from the reference arm that is worth a look: millimetres of height, part of the volume."""
+DIGITS = {"disc": 1, "body": 1}
+UNITS = {"disc": "mm", "body": "cm³"}
+TITLES = {"disc": "Disc height", "body": "Body volume"}
+
+
+def measurement_rows(study: Study) -> list[dict[str, Any]]:
+    """What counts in the results: quantity, arm, patient, level, level_name, value; a row each.
+
+    Of the current series; not what is cut, excluded, or claims a level that another structure of its series claims too.
+    """
+    rows = []
+    for measured in _current(study):
+        series = measured.series
+        for structure in _counting(measured.structures.all()):
+            value = structure.measures.get(QUANTITIES[Structure.Kind(structure.kind)])
+            if value is not None:
+                rows.append(
+                    {
+                        "quantity": QUANTITIES[Structure.Kind(structure.kind)],
+                        "arm": series.arm.name,
+                        "patient": series.subject.code,
+                        "level": structure.effective_level,
+                        "level_name": names(structure.kind)[structure.effective_level],
+                        "value": float(value),
+                    }
+                )
+    return rows
+
+
+def page(study: Study) -> dict[str, Any]:
+    """The Measurements page: `groups`, one a subject and measured sequence, and `attention`, how many need a look."""
+    arms = list(study.arms.order_by("order"))
+    found: dict[tuple[Any, Any], dict[Any, MeasuredSeries]] = {}
+    for measured in _current(study):
+        series = measured.series
+        found.setdefault((series.subject, series.sequence), {})[series.arm_id] = measured
+    groups = [_group(subject, sequence, arms, here) for (subject, sequence), here in found.items()]
+    return {
+        "groups": groups,
+        "arms": arms,
+        "attention": sum(group["attention"] for group in groups),
+        "sequences": [sequence.name for sequence in study.sequences.filter(is_measured=True)],
+    }
+
+
+def _current(study: Study) -> Iterable[MeasuredSeries]:
+    return (
+        MeasuredSeries.objects.filter(series__study=study, series__is_current=True)
+        .select_related("series__arm", "series__subject", "series__sequence")
+        .prefetch_related("structures__excluded_by")
+        .order_by("series__subject__code", "series__sequence__order", "series__arm__order")
+    )
+
+
+def _counting(structures: Iterable[Structure]) -> list[Structure]:
+    held = [one for one in structures if one.state == Structure.State.MEASURED and not one.excluded_reason]
+    claims = Counter((one.kind, one.effective_level) for one in structures if not one.excluded_reason)
+    return [one for one in held if claims[one.kind, one.effective_level] == 1]
+
+
+def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, MeasuredSeries]) -> dict[str, Any]:
+    reference = next((arm.id for arm in arms if arm.is_reference), None)
+    pictures = [{"arm": arm, "measured": here.get(arm.id), "series": _series(here.get(arm.id))} for arm in arms]
+    tables = [_table(kind, arms, here, reference) for kind in ("disc", "body")]
+    remarks = [
+        {"arm": arm.name, "text": text}
+        for arm in arms
+        if arm.id in here
+        for text in [*here[arm.id].remarks, *_fault(here[arm.id])]
+    ]
+    attention = sum(cell["attention"] for table in tables for row in table["rows"] for cell in row["cells"])
+    return {
+        "subject": subject,
+        "sequence": sequence,
+        "pictures": pictures,
+        "tables": tables,
+        "remarks": remarks,
+        "attention": attention + sum(bool(_fault(measured)) for measured in here.values()),
+    }
+
+
+def _series(measured: MeasuredSeries | None) -> Any:
+    return measured.series if measured and measured.overlay else None
+
+
+def _fault(measured: MeasuredSeries) -> list[str]:
+    return [f"{measured.fault_message} {measured.fault_action}".strip()] if measured.fault_message else []
+
+
+def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], reference: Any) -> dict[str, Any]:
+    by_arm = {
+        arm_id: [one for one in measured.structures.all() if one.kind == kind] for arm_id, measured in here.items()
+    }
+    quantity = QUANTITIES[Structure.Kind(kind)]
+    levels = sorted({one.effective_level for held in by_arm.values() for one in held})
+    rows = []
+    for level in levels:
+        placed = {arm_id: [one for one in held if one.effective_level == level] for arm_id, held in by_arm.items()}
+        base = _value(placed.get(reference, []), quantity)
+        cells = [_cell(arm, placed.get(arm.id), kind, quantity, base, arm.id == reference) for arm in arms]
+        rows.append({"name": names(kind)[level], "level": level, "cells": cells})
+    return {
+        "kind": kind,
+        "title": TITLES[kind],
+        "unit": UNITS[kind],
+        "rows": rows,
+        "levels": list(names(kind).items()),
+    }
+
+
+def _value(structures: list[Structure], quantity: str) -> float | None:
+    counting = [one for one in structures if not one.excluded_reason and quantity in one.measures]
+    return float(counting[0].measures[quantity]) if len(counting) == 1 else None
+
+
+def _cell(
+    arm: Any, structures: list[Structure] | None, kind: str, quantity: str, base: float | None, is_reference: bool
+) -> dict[str, Any]:
+    """One arm at one level: each structure with its value and what is to be looked at."""
+    entries = []
+    claims = sum(not one.excluded_reason for one in structures or [])
+    for one in structures or []:
+        value = one.measures.get(quantity)
+        notes = list(one.flags)
+        if one.matched_level and not one.corrected_level:
+            notes.append(f"named {names(kind)[one.level]} in its own series, matched by position")
+        if one.corrected_level:
+            notes.append("level corrected by hand")
+        if claims > 1 and not one.excluded_reason:
+            notes.append("two structures of the series have this level: none counts")
+        stands_out = False
+        if value is not None and base and not is_reference and not one.excluded_reason:
+            difference = float(value) - base
+            stands_out = abs(difference) > (STANDS_OUT[kind] if kind == "disc" else STANDS_OUT[kind] * base)
+            if stands_out:
+                notes.append(f"{difference:+.{DIGITS[kind]}f} {UNITS[kind]} from the reference")
+        entries.append(
+            {
+                "structure": one,
+                "value": None if value is None else f"{float(value):.{DIGITS[kind]}f}",
+                "notes": notes,
+                "excluded": one.excluded_reason,
+            }
+        )
+    open_notes = any(entry["notes"] and not entry["excluded"] for entry in entries)
+    return {"arm": arm, "entries": entries, "attention": bool(open_notes), "missing": structures == []}

@@ -1,0 +1,100 @@
+"""What a coordinator says of measured structures: which level one is, and that one does not count."""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils import timezone
+
+from readerstudy.accounts.models import User
+from readerstudy.audit import services as audit
+from readerstudy.faults import Refusal
+from readerstudy.processing.levels import names
+from readerstudy.processing.models import Structure
+from readerstudy.processing.policies import may_correct_measurements
+from readerstudy.studies.models import Study
+from readerstudy.studies.policies import require_coordinator
+
+LONGEST_REASON = 500
+
+
+@transaction.atomic
+def correct_level(*, structure_id: int, level: int, actor: User) -> Structure:
+    """Say which level a structure is. Its own level again takes the correction back.
+
+    Raises Refusal for a level that there is not or that another structure of the series has, and after the lock.
+    """
+    structure = _open(structure_id, actor)
+    if level not in names(structure.kind):
+        raise Refusal(f"There is no such level of a {structure.get_kind_display()}.", "Choose one of the list.")
+    found = structure.matched_level or structure.level
+    others = Structure.objects.filter(measured=structure.measured, kind=structure.kind, excluded_reason="")
+    if any(other.effective_level == level for other in others.exclude(pk=structure.pk)):
+        raise Refusal(
+            f"Another {structure.get_kind_display()} of this series is {names(structure.kind)[level]} already.",
+            "Correct or exclude that one first.",
+        )
+    before = structure.effective_level
+    structure.corrected_level = None if level == found else level
+    structure.save(update_fields=["corrected_level"])
+    if before != level:
+        _record(structure, actor, "processing.level_corrected", before=before, after=level)
+    return structure
+
+
+@transaction.atomic
+def exclude_structure(*, structure_id: int, reason: str, actor: User) -> Structure:
+    """Leave a structure out of the results. Raises Refusal without a reason, and after the lock."""
+    structure = _open(structure_id, actor)
+    reason = reason.strip()
+    if not reason:
+        raise Refusal("A structure is left out for a reason.", "Write it down.")
+    if len(reason) > LONGEST_REASON:
+        raise Refusal(f"The reason has more than {LONGEST_REASON} letters.", "Shorten it.")
+    structure.excluded_reason, structure.excluded_by, structure.excluded_at = reason, actor, timezone.now()
+    structure.save(update_fields=["excluded_reason", "excluded_by", "excluded_at"])
+    _record(structure, actor, "processing.structure_excluded", reason=reason)
+    return structure
+
+
+@transaction.atomic
+def include_structure(*, structure_id: int, actor: User) -> Structure:
+    """Let a structure count again. Raises Refusal where another has its level by now, and after the lock."""
+    structure = _open(structure_id, actor)
+    if structure.excluded_reason:
+        others = Structure.objects.filter(measured=structure.measured, kind=structure.kind, excluded_reason="")
+        if any(other.effective_level == structure.effective_level for other in others):
+            raise Refusal("Another structure of this series has its level by now.", "Correct that one first.")
+        structure.excluded_reason, structure.excluded_by, structure.excluded_at = "", None, None
+        structure.save(update_fields=["excluded_reason", "excluded_by", "excluded_at"])
+        _record(structure, actor, "processing.structure_included")
+    return structure
+
+
+def _open(structure_id: int, actor: User) -> Structure:
+    """The structure, locked with its study, so that the lock of the study waits for it and it for the lock."""
+    structure = Structure.objects.select_related("measured__series").filter(pk=structure_id).first()
+    if structure is None or not structure.measured.series.is_current:
+        raise Refusal("This series was made anew meanwhile.", "Reload the page.")
+    study_id: UUID = structure.measured.series.study_id
+    study = Study.objects.select_for_update(no_key=True).get(pk=study_id)
+    require_coordinator(actor, study)
+    if not may_correct_measurements(study):
+        raise Refusal("The study is locked.", "Measurements are fixed since then.")
+    return Structure.objects.select_related("measured__series__subject", "measured__series__arm").get(pk=structure_id)
+
+
+def _record(structure: Structure, actor: User, action: str, **details: object) -> None:
+    series = structure.measured.series
+    audit.record(
+        study=series.study_id,
+        actor=actor,
+        action=action,
+        details={
+            "subject": series.subject.code,
+            "sequence": series.sequence.name,
+            "arm": series.arm.name,
+            "kind": structure.kind,
+            "level": structure.level,
+            **details,
+        },
+    )

@@ -18,8 +18,8 @@ from recon_worker.reconstruction.coils import window
 from recon_worker.reconstruction.fourier import to_kspace
 
 REPLICAS = 8
-SMOOTHING_PIXELS = 4
-"""Half width of the Hann window over which the variance is averaged: about 16 pixels count."""
+SMOOTHING_PIXELS = 2
+"""Half width of the Hann window over which noise levels are averaged: about 16 pixels count."""
 
 
 def parameters() -> dict[str, Any]:
@@ -57,21 +57,29 @@ def noise_of_replicas(replicas: torch.Tensor) -> ReplicaNoise:
     phase = mean / mean.abs().clamp(min=torch.finfo(mean.real.dtype).tiny)
     turned = (replicas - mean) * phase.conj()
     unbiased = count / (count - 1)
-    along = _smooth(turned.real.square().mean(dim=0) * unbiased)
-    across = _smooth(turned.imag.square().mean(dim=0) * unbiased)
+    along = turned.real.square().mean(dim=0) * unbiased
+    across = turned.imag.square().mean(dim=0) * unbiased
     complex_lines = to_kspace(replicas - mean, 1).abs().square().mean(dim=(0, 2)) * (unbiased / 2)
     real_lines = to_kspace(turned.real.to(turned.dtype), 1).abs().square().mean(dim=(0, 2)) * unbiased
     return ReplicaNoise(
-        ((along + across) / 2).sqrt(),
-        along.sqrt(),
+        _level((along + across) / 2, 2 * (count - 1)),
+        _level(along, count - 1),
         (complex_lines.double().cpu().numpy(), real_lines.double().cpu().numpy()),
     )
 
 
-def _smooth(variance: torch.Tensor) -> torch.Tensor:
-    """`[row, column]` mean over neighbours, by a separable Hann window; at the rim over those there are."""
+def _level(variance: torch.Tensor, freedom: int) -> torch.Tensor:
+    """`[row, column]` standard deviation from variances of `freedom` degrees each, averaged over neighbours.
+
+    The logarithms are averaged, by a separable Hann window (at the rim over the neighbours there are), and what the
+    logarithm of a chi-squared mean falls short by is added: a plain mean of variances follows the noisiest of the
+    neighbours, which along edges have several times the noise of the tissue beside them.
+    """
     weights = window(2 * SMOOTHING_PIXELS + 1, SMOOTHING_PIXELS, SMOOTHING_PIXELS + 1, device=variance.device)
     kernel = (weights[:, None] * weights[None, :])[None, None]
-    stacked = torch.stack([variance, torch.ones_like(variance)])[:, None]
+    logarithm = variance.clamp(min=torch.finfo(variance.dtype).tiny).log()
+    stacked = torch.stack([logarithm, torch.ones_like(logarithm)])[:, None]
     summed = torch.nn.functional.conv2d(stacked, kernel, padding=SMOOTHING_PIXELS)[:, 0]
-    return (summed[0] / summed[1]).clamp(min=torch.finfo(variance.dtype).tiny)
+    half = torch.tensor(freedom / 2, dtype=torch.float64)
+    shortfall = float(torch.digamma(half) - half.log())
+    return ((summed[0] / summed[1] - shortfall) / 2).exp()

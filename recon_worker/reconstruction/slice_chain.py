@@ -329,7 +329,9 @@ class SliceChain:
         """L1-wavelet; not linear, so the noise, after partial Fourier, is the spread of replicas."""
         strength = self.choice.wavelet_strength
         found = compressed_sensing(hybrid, maps, covered, strength)
-        images = noisy_replicas(found.image, maps, covered, strength, count=REPLICAS, seed=piece.index)
+        images = noisy_replicas(
+            hybrid, maps, covered, strength, iterations=found.report.iterations, count=REPLICAS, seed=piece.index
+        )
         noise = noise_of_replicas(torch.stack([self._complete(image, covered) for image in images]))
         levels = float(noise.noise_std.median()), float(noise.noise_along_phase.median())
         numbers = {**found.report.as_json(), "noise map": f"{REPLICAS} replicas"}

@@ -64,8 +64,8 @@ VIEWS: dict[str, set[str]] = {
 POST_ONLY = {
     "studies:add-subjects", "studies:remove-subject", "studies:begin-preparing", "studies:add-person",
     "studies:create-login", "studies:remove-person", "processing:retry", "processing:cancel",
-    "processing:remove-file", "processing:correct-structure", "reading:api-sessions", "reading:api-open", "reading:api-grades", "reading:api-comment",
-    "reading:api-sign-off",
+    "processing:remove-file", "processing:correct-structure", "reading:api-sessions", "reading:api-open",
+    "reading:api-grades", "reading:api-comment", "reading:api-sign-off",
 }  # fmt: skip
 
 OTHER_ARGUMENTS: dict[str, Any] = {

@@ -202,8 +202,10 @@ def test_the_tabs_are_those_of_the_role(built):
         page = logged_in(person).get(address("design", built)).content.decode()
         return re.findall(r">(\w+)</a>", page[page.index("<nav") : page.index("</nav>")])
 
-    assert tabs(built.coordinator) == ["Design", "People", "Processing", "Readers", "Results"]
+    assert tabs(built.coordinator) == ["Design", "People", "Processing", "Measurements", "Readers", "Results"]
     assert tabs(built.principal_investigator) == ["Design", "People", "Readers", "Results"]
+    Study.objects.filter(pk=built.study.pk).update(state=Study.State.UNBLINDED)
+    assert "Measurements" in tabs(built.principal_investigator)
 
 
 def test_simulated_grades_are_labelled_everywhere(built, client):

@@ -151,10 +151,10 @@ def test_normal_matrices_and_transforms_give_the_same(monkeypatch: pytest.Monkey
     lines, maps = _lines(3), _maps()
     kept, covered = _kept(_white(0.03), lines), _coverage(lines)
     matrices = compressed_sensing(kept, maps, covered, 1.0)
-    spread = noisy_replicas(matrices.image, maps, covered, 1.0, count=2)
+    spread = noisy_replicas(kept, maps, covered, 1.0, iterations=24, count=2)
     monkeypatch.setattr(sparse, "MATRICES_BYTES", 0)
     assert _difference(compressed_sensing(kept, maps, covered, 1.0).image, matrices.image) < 1e-3
-    assert _difference(noisy_replicas(matrices.image, maps, covered, 1.0, count=2), spread) < 1e-3
+    assert _difference(noisy_replicas(kept, maps, covered, 1.0, iterations=24, count=2), spread) < 1e-3
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(75, 61), (80, 50)])
@@ -186,16 +186,20 @@ def test_the_missing_side_is_left_to_partial_fourier():
 
 
 @pytest.mark.parametrize(
-    ("lines", "averages"),
-    [(_lines(3), 2), (_lines(2, upto=58), 1)],
-    ids=["variable density 3, NEX 2", "partial Fourier"],
+    ("lines", "averages", "strength", "dimmed"),
+    [
+        (_lines(3), 2, 0.5, 1.0),
+        (_lines(3, "regular"), 1, 2.0, 0.15),
+        (_lines(2, "regular", upto=58), 1, 0.5, 0.1),
+        (_lines(3, upto=58), 1, 1.0, 1.0),
+    ],
+    ids=["random 3, NEX 2", "every 3rd, long threshold, noisy", "every 2nd, half, noisy", "random 3, half"],
 )
-def test_noise_of_eight_replicas_agrees_with_that_of_a_hundred(lines: np.ndarray, averages: int):
-    """The hundred have fresh noise on the true signal; the eight on the image that one noisy acquisition gave.
-
-    Eight replicas, averaged over some 16 pixels that depend on each other, tell a pixel's noise to about a tenth.
-    """
-    maps, clean, covered = _maps(), _white(0.0), _coverage(lines, averages)
+def test_noise_of_eight_replicas_agrees_with_that_of_a_hundred(
+    lines: np.ndarray, averages: int, strength: float, dimmed: float
+):
+    """The hundred have fresh noise on the true signal; the eight on what one noisy acquisition shows of it."""
+    maps, clean, covered = _maps(), _white(0.0) * dimmed, _coverage(lines, averages)
     generator = torch.Generator().manual_seed(4)
 
     def complete(image: torch.Tensor) -> torch.Tensor:
@@ -205,14 +209,15 @@ def test_noise_of_eight_replicas_agrees_with_that_of_a_hundred(lines: np.ndarray
         noise = torch.view_as_complex(torch.randn((*clean.shape, 2), generator=generator)) * averages**-0.5
         return _kept(clean + noise, lines)
 
-    many = torch.stack([complete(compressed_sensing(acquired(), maps, covered, 0.5).image) for _ in range(100)])
-    found = compressed_sensing(acquired(), maps, covered, 0.5).image
-    few = torch.stack([complete(each) for each in noisy_replicas(found, maps, covered, 0.5, count=REPLICAS)])
-    reference, estimate = noise_of_replicas(many), noise_of_replicas(few)
+    many = torch.stack([complete(compressed_sensing(acquired(), maps, covered, strength).image) for _ in range(100)])
+    data = acquired()
+    iterations = compressed_sensing(data, maps, covered, strength).report.iterations
+    replicas = noisy_replicas(data, maps, covered, strength, iterations=iterations, count=REPLICAS)
+    reference, estimate = noise_of_replicas(many), noise_of_replicas(torch.stack([complete(each) for each in replicas]))
     ratio = (estimate.noise_std / reference.noise_std).numpy()[FLAT]
     along = (estimate.noise_along_phase / reference.noise_along_phase).numpy()[FLAT]
-    assert np.median(ratio) == pytest.approx(1.0, abs=0.1)
-    assert np.median(along) == pytest.approx(1.0, abs=0.1)
+    assert np.median(ratio) == pytest.approx(1.0, abs=0.05)
+    assert np.median(along) == pytest.approx(1.0, abs=0.05)
     assert np.std(ratio) < 0.15
 
 

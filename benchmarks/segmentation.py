@@ -3,8 +3,8 @@
 Bars: a whole simulated series, from magnitude to named and measured structures, in under 15 s on two free cores; exit
 code 1 where it is missed. The U-Net (Ronneberger 2015, two convolutions of kernel 3 with batch norm and ReLU a level,
 max pooling, no residuals) has the width that brings its parameters nearest to the V-Net's (both are printed), random
-numbers for weights, and the same input; only its time says anything. Seconds of a machine that does something else besides say nothing: CPU seconds are
-printed beside them.
+numbers for weights, and the same input; only its time says anything. Seconds of a machine that does something else
+besides say nothing: CPU seconds are printed beside them.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The benchmark of the segmenters runs, measures structures and names its peer; how fast anything is, no test decides."""
+"""The benchmark of the segmenters runs and measures structures; how fast anything is, no test decides."""
 
 import re
 import subprocess

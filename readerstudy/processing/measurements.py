@@ -16,7 +16,7 @@ TITLES = {"disc": "Disc height", "body": "Body volume"}
 
 
 def measurement_rows(study: Study) -> list[dict[str, Any]]:
-    """What counts in the results: quantity, arm, patient, level, level_name, value; a row each.
+    """What counts in the results: sequence, quantity, arm, patient, level, level_name, value; a row each.
 
     Of the current series; not what is cut, excluded, or claims a level that another structure of its series claims too.
     """
@@ -28,6 +28,7 @@ def measurement_rows(study: Study) -> list[dict[str, Any]]:
             if value is not None:
                 rows.append(
                     {
+                        "sequence": series.sequence.name,
                         "quantity": QUANTITIES[Structure.Kind(structure.kind)],
                         "arm": series.arm.name,
                         "patient": series.subject.code,

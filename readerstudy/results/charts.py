@@ -109,7 +109,7 @@ def box_plots(
     )
     return Figure(
         name="scores", description=description, weight=len(categories),
-        specification={**_frame(description), "width": "container", "height": 180 + 30 * len(arms), "layer": layers},
+        specification={**frame(description), "width": "container", "height": 180 + 30 * len(arms), "layer": layers},
     )  # fmt: skip
 
 
@@ -233,7 +233,7 @@ def differences(
     height = len(categories) * (ROW_STEP * len(arms) + 20)
     return Figure(
         name="differences", description=description, weight=len(categories),
-        specification={**_frame(description), "width": "container", "height": max(height, 40), "layer": layers},
+        specification={**frame(description), "width": "container", "height": max(height, 40), "layer": layers},
     )  # fmt: skip
 
 
@@ -252,7 +252,8 @@ def _colour_scale(arms: Sequence[str], colours: Mapping[str, str]) -> dict[str, 
     return {"domain": list(arms), "range": [colours[arm] for arm in arms]}
 
 
-def _frame(description: str) -> dict[str, Any]:
+def frame(description: str) -> dict[str, Any]:
+    """What all figures share: fonts, colours, room."""
     return {
         "$schema": SCHEMA,
         "description": description,

@@ -1,24 +1,42 @@
 """The files of a study's results."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from readerstudy.accounts.models import User
 from readerstudy.results import selectors, services
 from readerstudy.results.files import results_json
-from readerstudy.statistics.tables import TABLE_COLUMNS, scores_csv, table_csv
+from readerstudy.statistics.tables import (
+    MEASUREMENT_TABLE_COLUMNS,
+    TABLE_COLUMNS,
+    measurements_csv,
+    scores_csv,
+    table_csv,
+)
 from readerstudy.studies.models import Study
 
 NAMES: Mapping[str, str] = {
     "table3.csv": "Means",
     "table4.csv": "Noninferiority",
     "table5.csv": "Agreement",
+    "table6.csv": "Measurements",
+    "table6a.csv": "Measurement agreement",
     "scores.csv": "Scores",
+    "measurements.csv": "Measured values",
     "results.json": "All, JSON",
 }
 """File names, and what their links say."""
 
 SIMULATED_COLUMN = {"grades": "simulated"}
 """Added to every row of a study whose grades are simulated; `analyse` ignores further columns."""
+
+
+OF_MEASUREMENTS = ("table6.csv", "table6a.csv", "measurements.csv")
+
+
+def names(content: Mapping[str, Any]) -> dict[str, str]:
+    """NAMES without those that would be empty: there are tables of measurements only where something was measured."""
+    return {name: says for name, says in NAMES.items() if content.get("table6") or name not in OF_MEASUREMENTS}
 
 
 def download_text(*, study: Study, actor: User, name: str) -> str:
@@ -28,10 +46,12 @@ def download_text(*, study: Study, actor: User, name: str) -> str:
         scores = selectors.study_scores(study, selectors.analysis_plan(study))
         # The score alone does not tell a grade that was given from one that the plan puts in its place.
         return scores_csv(scores.table, label, {"cannot_grade": scores.cannot_grade})
+    if name == "measurements.csv":
+        return measurements_csv(selectors.measurements(study), label)
     content = services.compute_results(study=study, actor=actor).content
     if name == "results.json":
         return results_json(content)
     table = name.removesuffix(".csv")
-    if table not in TABLE_COLUMNS:
+    if table not in {**TABLE_COLUMNS, **MEASUREMENT_TABLE_COLUMNS}:
         raise KeyError(name)
-    return table_csv(table, content[table], label)
+    return table_csv(table, content.get(table, []), label)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from readerstudy.statistics.tables import TABLE_COLUMNS, table_csv
+from readerstudy.statistics.tables import MEASUREMENT_TABLE_COLUMNS, TABLE_COLUMNS, table_csv
 
 
 def results_json(results: Mapping[str, Any]) -> str:
@@ -19,6 +19,7 @@ def result_files(results: Mapping[str, Any]) -> dict[str, str]:
     return {
         "results.json": results_json(results),
         **{f"{name}.csv": table_csv(name, results[name]) for name in TABLE_COLUMNS},
+        **{f"{name}.csv": table_csv(name, results[name]) for name in MEASUREMENT_TABLE_COLUMNS if results.get(name)},
     }
 
 

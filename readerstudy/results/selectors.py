@@ -1,5 +1,6 @@
 """Score table and plan of a study. Nothing here touches a grade before the study is unblinded."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -7,12 +8,15 @@ from django.db.models import Count, Max, Min
 
 from readerstudy.blinding.selectors import key_of_study
 from readerstudy.faults import Refusal
+from readerstudy.processing.levels import QUANTITIES
+from readerstudy.processing.measurements import measurement_rows
 from readerstudy.processing.models import Series
 from readerstudy.reading.models import Grade
 from readerstudy.reading.selectors import current_grades, progress
 from readerstudy.statistics.analysis import cells, estimation_cell
 from readerstudy.statistics.descriptive import box
 from readerstudy.statistics.faults import AnalysisFault
+from readerstudy.statistics.measurements import Measurement, MeasurementTable, analyse_measurements
 from readerstudy.statistics.missing import reader_means
 from readerstudy.statistics.plan import AnalysisPlan, mapping_sha256, plan_from_mapping
 from readerstudy.statistics.scores import Rating, ScoreTable
@@ -146,6 +150,38 @@ def noise_reductions(study: Study) -> list[dict[str, Any]]:
         }
         for row in rows.order_by("sequence__order", "arm__order")
     ]
+
+
+def measurements(study: Study) -> list[dict[str, Any]]:
+    """What counts of the study's measurements, a row each: sequences and arms in the study's order, disc heights first.
+
+    Raises Refusal before unblinding.
+    """
+    require_unblinded(study)
+    sequences = list(study.sequences.order_by("order").values_list("name", flat=True))
+    arms = list(study.arms.order_by("order").values_list("name", flat=True))
+    quantities = list(QUANTITIES.values())
+    return sorted(
+        measurement_rows(study),
+        key=lambda row: (
+            sequences.index(row["sequence"]), quantities.index(row["quantity"]), arms.index(row["arm"]),
+            row["patient"], row["level"],
+        ),
+    )  # fmt: skip
+
+
+def measurement_tables(rows: Sequence[Mapping[str, Any]], plan: AnalysisPlan) -> dict[str, Any]:
+    """Tables 6 and 6a, empty where nothing is measured; `measurements_reason` says why they are where they could not
+    be made: results do not wait for measurements."""
+    empty: dict[str, Any] = {"table6": [], "table6a": [], "measurements_reason": None}
+    values = (
+        Measurement(row["quantity"], row["arm"], row["patient"], str(row["level"]), row["value"], row["sequence"])
+        for row in rows
+    )
+    try:
+        return {**empty, **analyse_measurements(MeasurementTable(values), plan.reference_arm)}
+    except AnalysisFault as fault:
+        return {**empty, "measurements_reason": fault.what}
 
 
 def box_rows(scores: ScoreTable, plan: AnalysisPlan) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
 from readerstudy.results import downloads, pages, selectors, services, words
+from readerstudy.results.measurement_pages import measurement_page, table6_lines
 from readerstudy.studies.models import Study
 from readerstudy.studies.policies import STAFF_ROLES, study_for
 
@@ -36,14 +37,10 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
     sequence = request.GET.get("sequence", sequences[0])
     if sequence not in sequences:
         raise Http404
-    arms = list(study.arms.order_by("order"))
-    page = pages.sequence_page(
-        result.content,
-        result.boxes,
-        sequence=sequence,
-        arms=[arm.name for arm in arms],
-        colours={arm.name: arm.colour for arm in arms},
-    )
+    study_arms = list(study.arms.order_by("order"))
+    arms, colours = [arm.name for arm in study_arms], {arm.name: arm.colour for arm in study_arms}
+    page = pages.sequence_page(result.content, result.boxes, sequence=sequence, arms=arms, colours=colours)
+    parts = measurement_page(result.content, selectors.measurements(study), arms=arms, colours=colours)
     return render(
         request,
         "results/results.html",
@@ -60,8 +57,11 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
             "noise_reductions": words.noise_reductions(
                 [row for row in selectors.noise_reductions(study) if row["sequence"] == sequence]
             ),
-            "chains": [arm for arm in arms if arm.chain_words],
-            "downloads": downloads.NAMES,
+            "measurements": parts,
+            "table6": table6_lines(parts, arms=arms, colours=colours),
+            "measurements_reason": result.content.get("measurements_reason"),
+            "chains": [arm for arm in study_arms if arm.chain_words],
+            "downloads": downloads.names(result.content),
         },
     )
 

@@ -1,4 +1,4 @@
-"""The three distributions that the tables need, without scipy: normal, Student's t, Wilcoxon's signed rank."""
+"""The distributions that the tables need, without scipy: normal, Student's t, F, Wilcoxon's signed rank."""
 
 import math
 from fractions import Fraction
@@ -74,6 +74,36 @@ def student_t_quantile(probability: float, degrees_of_freedom: int) -> float:
         low, high = high, 2.0 * high
     while low < (middle := 0.5 * (low + high)) < high:
         if student_t_upper_tail(middle, degrees_of_freedom) > upper_tail:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def f_quantile(probability: float, numerator: float, denominator: float) -> float:
+    """The f with P(F <= f) = `probability` for these degrees of freedom, by bisection down to the last double.
+
+    Raises
+    ------
+    ValueError
+        For a probability outside (0, 1) or degrees of freedom that are not positive.
+    """
+    if not 0.0 < probability < 1.0 or numerator <= 0 or denominator <= 0:
+        raise ValueError("F has quantiles for probabilities inside (0, 1) and positive degrees of freedom.")
+
+    def is_too_low(f: float) -> bool:
+        """The smaller of both tails decides: the other is rounded."""
+        scaled = numerator * f
+        if probability < 0.5:
+            return incomplete_beta(numerator / 2.0, denominator / 2.0, scaled / (scaled + denominator)) < probability
+        tail = incomplete_beta(denominator / 2.0, numerator / 2.0, denominator / (scaled + denominator))
+        return tail > 1.0 - probability
+
+    low, high = 0.0, 1.0
+    while is_too_low(high) and high < 1e290:
+        low, high = high, 2.0 * high
+    while low < (middle := 0.5 * (low + high)) < high:
+        if is_too_low(middle):
             low = middle
         else:
             high = middle

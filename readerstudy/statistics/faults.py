@@ -2,7 +2,7 @@
 
 
 class AnalysisFault(ValueError):
-    """The scores or the plan cannot be analysed as they are.
+    """The scores, the measurements or the plan cannot be analysed as they are.
 
     Parameters
     ----------

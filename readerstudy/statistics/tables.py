@@ -5,6 +5,8 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from readerstudy.statistics.measurements import COLUMNS as MEASUREMENT_COLUMNS
+from readerstudy.statistics.measurements import COMPARED, SEQUENCE
 from readerstudy.statistics.scores import COLUMNS, ScoreTable
 
 TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -17,6 +19,14 @@ TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
         "sequence", "arm", "category", "n_patients", "n_readers", "kappa", "se", "ci_low", "ci_high", "band", "reason",
     ),
 }  # fmt: skip
+MEASUREMENT_TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "table6": (
+        "sequence", "quantity", "arm", "n", "mean", "sd", "n_pairs", "r", "r2", "slope", "intercept", "bias", "loa_low",
+        "loa_high", "reason",
+    ),
+    "table6a": ("sequence", "quantity", "arm", "level", "n_pairs", *COMPARED, "reason"),
+}  # fmt: skip
+"""Of a study with measurements."""
 NOTHING: Mapping[str, str] = {}
 
 
@@ -25,7 +35,7 @@ def table_csv(name: str, rows: Iterable[Mapping[str, Any]], constant: Mapping[st
 
     `constant` adds columns that say the same in every row, such as a label that must not get lost.
     """
-    columns = TABLE_COLUMNS[name]
+    columns = {**TABLE_COLUMNS, **MEASUREMENT_TABLE_COLUMNS}[name]
     values = list(constant.values())
     return _csv_text([*columns, *constant], ([*(_field(row[column]) for column in columns), *values] for row in rows))
 
@@ -45,6 +55,15 @@ def scores_csv(
             [one.sequence, one.arm, one.patient, one.reader, one.category, _field(one.score), *added, *values]
             for one, added in zip(scores.ratings, more, strict=True)
         ),
+    )
+
+
+def measurements_csv(rows: Iterable[Mapping[str, Any]], constant: Mapping[str, str] = NOTHING) -> str:
+    """Measurements as CSV, in the form that `analyse --measurements` reads; `constant` as in `table_csv`."""
+    values = list(constant.values())
+    return _csv_text(
+        [SEQUENCE, *MEASUREMENT_COLUMNS, *constant],
+        ([*(_field(row[column]) for column in (SEQUENCE, *MEASUREMENT_COLUMNS)), *values] for row in rows),
     )
 
 

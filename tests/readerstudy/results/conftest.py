@@ -5,6 +5,8 @@ import json
 import pytest
 
 from tests.readerstudy.results.graded_study import graded_study
+from tests.readerstudy.results.measured_study import measure
+from tests.readerstudy.statistics.measurement_tables import random_measurements
 from tests.readerstudy.statistics.score_tables import random_scores
 
 
@@ -16,6 +18,18 @@ def scores():
 @pytest.fixture
 def graded(db, scores):
     return graded_study(scores)
+
+
+@pytest.fixture
+def values(scores):
+    return random_measurements(23, patients=6, arms=scores.arms)
+
+
+@pytest.fixture
+def measured(graded, values):
+    """The graded study with measurements of SAG T2 FS."""
+    measure(graded.study, values, "SAG T2 FS")
+    return graded
 
 
 @pytest.fixture

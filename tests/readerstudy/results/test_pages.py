@@ -100,7 +100,7 @@ def test_before_unblinding_no_number(db, client, state):
 def test_unknown_sequence_or_file(graded, client):
     client.force_login(graded.investigator)
     assert client.get(addresses(graded.study)[0], {"sequence": "AX T1"}).status_code == 404
-    assert client.get(reverse("results:download", args=[graded.study.pk, "table6.csv"])).status_code == 404
+    assert client.get(reverse("results:download", args=[graded.study.pk, "table7.csv"])).status_code == 404
 
 
 def test_a_plan_that_was_changed_is_said_in_words(graded, client):

@@ -18,6 +18,8 @@ from readerstudy.statistics.analysis import analyse
 from readerstudy.statistics.plan import AnalysisPlan, mapping_sha256
 from readerstudy.statistics.scores import parse_scores
 from tests.readerstudy.results.graded_study import graded_study
+from tests.readerstudy.results.measured_study import measure
+from tests.readerstudy.statistics.measurement_tables import random_measurements
 from tests.readerstudy.statistics.score_tables import random_scores
 
 TABLES = ("table3", "table4", "table5")
@@ -58,6 +60,7 @@ def test_downloads_are_the_stored_numbers_and_can_be_analysed_again(graded):
 
 def test_simulated_grades_are_labelled_in_every_download(db, scores):
     graded = graded_study(scores, simulated=True)
+    measure(graded.study, random_measurements(24, patients=6, arms=scores.arms), "AX T2")
     for name in downloads.NAMES:
         text = downloads.download_text(study=graded.study, actor=graded.investigator, name=name)
         if name == "results.json":

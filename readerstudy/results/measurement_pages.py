@@ -1,0 +1,172 @@
+"""The measurements of the results page: table 6, what a reviewer asks beyond it, and the scatter of figure 6."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from readerstudy.results import measurement_charts, words
+from readerstudy.statistics.measurements import POOLED
+
+Row = Mapping[str, Any]
+
+TITLES = {"disc_height_mm": ("Intervertebral disc height", "mm"), "body_volume_cm3": ("Vertebral body volume", "cm³")}
+
+
+def measurement_page(
+    content: Mapping[str, Any], rows: Sequence[Row], *, arms: Sequence[str], colours: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """What the template shows, a part for each quantity; empty where nothing was measured.
+
+    Parameters
+    ----------
+    content
+        Of the stored result.
+    rows
+        The measured values themselves, for the figures.
+    arms, colours
+        All arms in the study's order, and the colour of each.
+    """
+    reference = content["plan"]["reference_arm"]
+    table6, table6a = content.get("table6", []), content.get("table6a", [])
+    keys = list(dict.fromkeys((row["sequence"], row["quantity"]) for row in table6))
+    parts = []
+    for number, (sequence, quantity) in enumerate(keys):
+        described = {row["arm"]: row for row in table6 if (row["sequence"], row["quantity"]) == (sequence, quantity)}
+        compared = [row for row in table6a if (row["sequence"], row["quantity"]) == (sequence, quantity)]
+        mine = [row for row in rows if (row["sequence"], row["quantity"]) == (sequence, quantity)]
+        title, unit = TITLES.get(quantity, (quantity, ""))
+        shown = [arm for arm in arms if arm in described]
+        others = [arm for arm in shown if arm != reference]
+        parts.append(
+            {
+                "identifier": f"measured-{number}",
+                "title": title,
+                "sequence": sequence,
+                "unit": unit,
+                "reference": reference,
+                "n": described[reference]["n"],
+                "reason": described[reference]["reason"],
+                "lines": {arm: _line(described[arm], described[reference]["mean"]) for arm in shown},
+                "agreement": [
+                    {"arm": row["arm"], "colour": colours[row["arm"]], **_agreement(row)}
+                    for row in compared
+                    if row["level"] == POOLED
+                ],
+                "levels": _levels(compared, others, colours, _names(mine)),
+                "figures": measurement_charts.figures(
+                    f"measured-{number}", unit, _points(mine, shown, reference), arms=others, reference=reference,
+                    colours=colours, lines={arm: described[arm] for arm in others},
+                ),
+            }
+        )  # fmt: skip
+    return parts
+
+
+def table6_lines(
+    parts: Sequence[Row], *, arms: Sequence[str], colours: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    """Table 6 as the paper has it: a line for each arm, a cell for each part of `measurement_page`, None where the arm
+    was not measured."""
+    measured = [arm for arm in arms if any(arm in part["lines"] for part in parts)]
+    return [
+        {"arm": arm, "colour": colours[arm], "cells": [part["lines"].get(arm) for part in parts]} for arm in measured
+    ]
+
+
+def _line(row: Row, reference_mean: float | None) -> dict[str, Any]:
+    away = None
+    if row["n_pairs"] and reference_mean:
+        away = f"{words.number(100 * (row['mean'] / reference_mean - 1), 2)} %"
+    return {
+        "away": away,
+        "mean": words.number(row["mean"], 2),
+        "sd": "" if row["sd"] is None else words.number(row["sd"], 2),
+        "r2": "" if row["r2"] is None else words.number(row["r2"], 2),
+        "equation": equation(row),
+    }
+
+
+def equation(row: Row) -> str:
+    """The regression line in words, empty where there is none."""
+    if row["slope"] is None:
+        return ""
+    sign = "−" if row["intercept"] < 0 else "+"
+    return f"y = {words.number(row['slope'], 2)} x {sign} {words.number(abs(row['intercept']), 2)}"
+
+
+def _agreement(row: Row) -> dict[str, Any]:
+    if row["bias"] is None:
+        return {"reason": row["reason"]}
+
+    def estimate(name: str, digits: int) -> dict[str, str]:
+        low, high = row.get(f"{name}_low"), row.get(f"{name}_high")
+        clustered = row[f"cluster_{name}_low"], row[f"cluster_{name}_high"]
+        return {
+            "value": words.number(row[name], digits),
+            "interval": "" if low is None else words.interval(low, high, digits),
+            "clustered": "" if clustered[0] is None else words.interval(*clustered, digits),
+        }
+
+    limits = {name: estimate(name, 2) for name in ("loa_low", "loa_high")}
+    for name, limit in limits.items():
+        limit["interval"] = words.interval(row[f"{name}_from"], row[f"{name}_to"], 2)
+    return {
+        "estimates": [
+            estimate("bias", 2), *limits.values(), estimate("icc", 3), estimate("r2", 3), estimate("slope", 2),
+            estimate("intercept", 2),
+        ],
+        "reason": None,
+    }  # fmt: skip
+
+
+def _names(rows: Sequence[Row]) -> dict[str, str]:
+    """Names of the levels, as table 6a numbers them."""
+    return {str(row["level"]): row["level_name"] for row in rows}
+
+
+def _levels(
+    compared: Sequence[Row], arms: Sequence[str], colours: Mapping[str, str], names: Mapping[str, str]
+) -> dict[str, Any]:
+    """Bias and limits by level: heads of the columns from the head down, and a line an arm."""
+    levels = list(dict.fromkeys(row["level"] for row in compared if row["level"] != POOLED))
+    cells = {(row["arm"], row["level"]): row for row in compared}
+    return {
+        "heads": [{"name": names[level], "n": cells[arms[0], level]["n_pairs"]} for level in levels],
+        "lines": [
+            {
+                "arm": arm,
+                "colour": colours[arm],
+                "cells": [
+                    {
+                        "bias": words.number(row["bias"], 2),
+                        "limits": "" if row["bias"] is None else words.interval(row["loa_low"], row["loa_high"], 2),
+                    }
+                    for level in levels
+                    if (row := cells[arm, level])
+                ],
+            }
+            for arm in arms
+        ],
+    }
+
+
+def _points(rows: Sequence[Row], arms: Sequence[str], reference: str) -> list[dict[str, Any]]:
+    """A point for each arm, subject and level that every arm has; without the subject's name."""
+    held = {(row["arm"], row["patient"], row["level_name"]): row["value"] for row in rows}
+    items = [
+        (patient, level)
+        for arm, patient, level in held
+        if arm == reference and all((one, patient, level) in held for one in arms)
+    ]
+    return [
+        {
+            "arm": arm,
+            "level": level,
+            "reference": held[reference, patient, level],
+            "value": held[arm, patient, level],
+            "mean": (held[arm, patient, level] + held[reference, patient, level]) / 2,
+            "difference": held[arm, patient, level] - held[reference, patient, level],
+        }
+        for arm in arms
+        if arm != reference
+        for patient, level in items
+    ]

@@ -1,0 +1,216 @@
+"""Measurements of several arms as a table: what is matched in all of them, described and compared (tables 6 and 6a)."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from readerstudy.statistics.faults import AnalysisFault
+from readerstudy.statistics.measurement_agreement import CLUSTERED, agreement, regression
+
+COLUMNS = ("quantity", "arm", "patient", "level", "value")
+SEQUENCE = "sequence"
+"""A further column that may be there: what is measured in several sequences is analysed in each."""
+FEWEST_PAIRS = 3
+TOO_FEW = "Fewer than 3 pairs."
+NONE_MATCHED = "No patient and level has a value in every arm."
+ALL_EQUAL = "All values of the arm or of the reference are equal."
+POOLED = "pooled"
+
+Item = tuple[str, str]
+"""Patient and level."""
+Part = tuple[str, str]
+"""Sequence and quantity."""
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One value of one arm: `quantity` names what and in which unit (`disc_height_mm`), `level` where.
+
+    `sequence` is empty where there is no more than one.
+    """
+
+    quantity: str
+    arm: str
+    patient: str
+    level: str
+    value: float
+    sequence: str = ""
+
+
+class MeasurementTable:
+    """Measurements, each at most once for a sequence, quantity, arm, patient and level.
+
+    Raises AnalysisFault for one that stands twice.
+    """
+
+    def __init__(self, rows: Iterable[Measurement]) -> None:
+        self._values: dict[Part, dict[str, dict[Item, float]]] = {}
+        for row in rows:
+            arms = self._values.setdefault((row.sequence, row.quantity), {})
+            cell = arms.setdefault(row.arm, {})
+            if (row.patient, row.level) in cell:
+                raise AnalysisFault(
+                    f"{row.quantity} of {row.arm}, patient {row.patient}, level {row.level} stands twice.",
+                    "Keep one of the two rows, or name their sequences in a column.",
+                )
+            cell[row.patient, row.level] = row.value
+
+    @property
+    def parts(self) -> list[Part]:
+        """Sequences and quantities, as they appear."""
+        return list(self._values)
+
+    def matched(self, part: Part, first: str = "") -> dict[str, dict[Item, float]]:
+        """By arm the values of the patients and levels that every arm of `part` has, in one order.
+
+        Arms as they appear, `first` before the others.
+        """
+        held = self._values[part]
+        arms = sorted(held, key=lambda arm: arm != first)
+        common = [item for item in held[arms[0]] if all(item in held[arm] for arm in arms)]
+        return {arm: {item: held[arm][item] for item in common} for arm in arms}
+
+
+def read_measurements(path: Path) -> MeasurementTable:
+    """Measurements from a CSV file with the columns `COLUMNS`; others are ignored.
+
+    Raises
+    ------
+    AnalysisFault
+        With the row, where something is missing, is no finite number, or stands twice.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS if name not in (reader.fieldnames or [])]
+            if missing:
+                raise AnalysisFault(
+                    f"{path.name} has no column {', '.join(missing)}.", f"Its first line names {', '.join(COLUMNS)}."
+                )
+            rows = [_row(line, reader.line_num) for line in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise AnalysisFault(f"{path} cannot be read: {error}.", "Give a CSV file in UTF-8.") from error
+    if not rows:
+        raise AnalysisFault(f"{path.name} holds no measurement.", "Leave --measurements away, or fill the file.")
+    return MeasurementTable(rows)
+
+
+def _row(line: Mapping[str, Any], number: int) -> Measurement:
+    if None in line:  # what DictReader calls fields beyond the columns
+        raise AnalysisFault(f"Row {number} has more fields than there are columns.", "Write values with a point.")
+    texts = {name: (line[name] or "").strip() for name in COLUMNS}
+    for name, text in texts.items():
+        if not text:
+            raise AnalysisFault(f"Row {number}: {name} is empty.", "Leave out what was not measured.")
+    try:
+        value = float(texts["value"])
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise AnalysisFault(f"Row {number}: the value {texts['value']} is no number.", "Write it with a point.")
+    sequence = (line.get(SEQUENCE) or "").strip()
+    return Measurement(texts["quantity"], texts["arm"], texts["patient"], texts["level"], value, sequence)
+
+
+def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[str, list[dict[str, Any]]]:
+    """Tables 6 and 6a in full precision.
+
+    Returns
+    -------
+    dict
+        `table6`: for each sequence (None where there is no more than one), quantity and arm n, mean and standard
+        deviation of what is matched in all arms; against the reference n_pairs, r, r2, slope and intercept (least
+        squares of the arm on the reference), bias (arm minus reference) and the limits of agreement. `table6a`: the
+        same comparison with intervals, pooled and by level.
+        None = not estimable, `reason` says why.
+
+    Raises
+    ------
+    AnalysisFault
+        If a quantity has no values of the reference arm.
+    """
+    described, compared = [], []
+    for sequence, quantity in table.parts:
+        cells = table.matched((sequence, quantity), reference_arm)
+        if reference_arm not in cells:
+            raise AnalysisFault(
+                f"{quantity} has no values of the reference arm {reference_arm}.", "Name the reference in the plan."
+            )
+        reference = cells[reference_arm]
+        for arm, cell in cells.items():
+            key = {SEQUENCE: sequence or None, "quantity": quantity, "arm": arm}
+            comparison = _comparison(cell, reference, is_reference=arm == reference_arm)
+            described.append({**key, **_described(list(cell.values())), **comparison})
+            if arm != reference_arm:
+                compared += [{**key, **row} for row in _compared(cell, reference)]
+    return {"table6": described, "table6a": compared}
+
+
+def _described(values: list[float]) -> dict[str, Any]:
+    n = len(values)
+    mean = math.fsum(values) / n if n else None
+    sd = None
+    if mean is not None and n > 1:
+        sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
+    return {"n": n, "mean": mean, "sd": sd}
+
+
+def _comparison(cell: Mapping[Item, float], reference: Mapping[Item, float], *, is_reference: bool) -> dict[str, Any]:
+    empty = dict.fromkeys(("n_pairs", "r", "r2", "slope", "intercept", "bias", "loa_low", "loa_high"))
+    if is_reference:
+        return {**empty, "reason": None if cell else NONE_MATCHED}
+    if len(cell) < FEWEST_PAIRS:
+        return {**empty, "n_pairs": len(cell), "reason": TOO_FEW if cell else NONE_MATCHED}
+    x, y = _pairs(cell, reference)
+    line = regression(x, y)
+    found = agreement(x, y)
+    return {
+        "n_pairs": len(cell),
+        "r": line.r,
+        "r2": line.r2,
+        "slope": line.slope,
+        "intercept": line.intercept,
+        "bias": found.bias,
+        "loa_low": found.loa_low,
+        "loa_high": found.loa_high,
+        "reason": None if line.r is not None else ALL_EQUAL,
+    }
+
+
+def _pairs(cell: Mapping[Item, float], reference: Mapping[Item, float]) -> tuple[np.ndarray, np.ndarray]:
+    return np.array([reference[item] for item in cell]), np.array(list(cell.values()))
+
+
+def _compared(cell: Mapping[Item, float], reference: Mapping[Item, float]) -> list[dict[str, Any]]:
+    levels = sorted({level for _, level in cell}, key=_in_order)
+    rows = []
+    for level in [POOLED, *levels]:
+        held = {item: value for item, value in cell.items() if level in (POOLED, item[1])}
+        row: dict[str, Any] = {"level": level, "n_pairs": len(held)}
+        if len(held) < FEWEST_PAIRS:
+            rows.append({**row, **dict.fromkeys(COMPARED), "reason": TOO_FEW if held else NONE_MATCHED})
+            continue
+        x, y = _pairs(held, reference)
+        line, found = regression(x, y), agreement(x, y, [patient for patient, _ in held])
+        reason = None if line.r is not None else ALL_EQUAL
+        rows.append({**row, **line.as_mapping(), **found.as_mapping(), "reason": reason})
+    return rows
+
+
+def _in_order(level: str) -> tuple[bool, int, str]:
+    """Numbers by size before names."""
+    return not level.isdecimal(), int(level) if level.isdecimal() else 0, level
+
+
+COMPARED = (
+    "r", "r2", "slope", "slope_low", "slope_high", "intercept", "intercept_low", "intercept_high", "bias", "bias_low",
+    "bias_high", "sd_of_differences", "loa_low", "loa_low_from", "loa_low_to", "loa_high", "loa_high_from",
+    "loa_high_to", "icc", "icc_low", "icc_high", "n_patients",
+    *(f"cluster_{name}_{end}" for name in CLUSTERED for end in ("low", "high")),
+)  # fmt: skip
+"""What table 6a says of each comparison: intervals are 95 %; those of a cluster bootstrap by patient come last."""

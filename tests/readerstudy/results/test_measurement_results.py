@@ -1,0 +1,237 @@
+"""Measurements of a study: the numbers of the values, on the page and in the downloads; none before unblinding."""
+
+import csv
+import io
+import json
+import re
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from readerstudy.audit.models import Event
+from readerstudy.faults import Refusal
+from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.results import downloads, selectors, services, words
+from readerstudy.results.models import Result
+from readerstudy.statistics.measurements import MeasurementTable, analyse_measurements, read_measurements
+from tests.readerstudy.results.graded_study import graded_study
+from tests.readerstudy.results.measured_study import measure
+from tests.readerstudy.statistics.measurement_tables import random_measurements
+from tests.readerstudy.statistics.score_tables import random_scores
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("front_end")]
+
+TABLES = ("table6", "table6a")
+
+
+def of_sequence(rows, name):
+    """Rows as they would be if nothing were said of sequences."""
+    return [{**row, "sequence": None} for row in rows if row["sequence"] == name]
+
+
+def page_of(graded, client, **query):
+    client.force_login(graded.investigator)
+    answer = client.get(reverse("results:results", args=[graded.study.pk]), query)
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def structure(graded, arm, level, *, kind="disc", patient="P02"):
+    return Structure.objects.get(
+        measured__series__arm__name=arm, measured__series__subject__code=patient, kind=kind, level=level,
+        measured__series__study=graded.study,
+    )  # fmt: skip
+
+
+def test_the_database_gives_the_numbers_of_the_values(measured, values):
+    content = services.compute_results(study=measured.study).content
+    expected = analyse_measurements(MeasurementTable(values), "Standard")
+    for table in TABLES:
+        rows = of_sequence(content[table], "SAG T2 FS")
+        assert len(rows) == len(content[table])
+        for ours, theirs in zip(rows, expected[table], strict=True):
+            assert ours == pytest.approx(theirs)
+    assert content["measurements_reason"] is None
+
+
+def test_downloads_can_be_analysed_again(measured, tmp_path):
+    texts = {name: downloads.download_text(study=measured.study, actor=None, name=name) for name in downloads.NAMES}
+    stored = json.loads(texts["results.json"])
+    (tmp_path / "m.csv").write_text(texts["measurements.csv"])
+    again = analyse_measurements(read_measurements(tmp_path / "m.csv"), "Standard")
+    for table in TABLES:
+        assert again[table] == stored[table]
+        lines = list(csv.DictReader(io.StringIO(texts[f"{table}.csv"])))
+        assert [line["bias"] for line in lines] == [
+            "" if row["bias"] is None else repr(row["bias"]) for row in stored[table]
+        ]
+
+
+def test_two_measured_sequences_stand_beside_each_other(measured, values):
+    others = random_measurements(25, patients=6, arms=("Standard", "Fast", "Fast DL50"))
+    measure(measured.study, others, "AX T2")
+    content = services.compute_results(study=measured.study).content
+    for rows, sequence in ((values, "SAG T2 FS"), (others, "AX T2")):
+        expected = analyse_measurements(MeasurementTable(rows), "Standard")["table6"]
+        for ours, theirs in zip(of_sequence(content["table6"], sequence), expected, strict=True):
+            assert ours == pytest.approx(theirs)
+
+
+@pytest.mark.parametrize("how", ["excluded", "cut", "corrected onto another", "not current", "gone"])
+def test_what_does_not_count_is_missing_in_every_arm(measured, values, how):
+    one = structure(measured, "Fast", 3)
+    if how == "excluded":
+        one.excluded_reason = "a herniation"
+    elif how == "cut":
+        one.state = "cut"
+    elif how == "corrected onto another":
+        one.corrected_level = 4
+    elif how == "not current":
+        series = one.measured.series
+        series.is_current = False
+        series.save()
+    if how == "gone":
+        one.delete()
+    else:
+        one.save()
+    table6 = services.compute_results(study=measured.study).content["table6"]
+    missing = {"corrected onto another": 2, "not current": 6}.get(how, 1)
+    assert {row["n"] for row in table6 if row["quantity"] == "disc_height_mm"} == {36 - missing}
+    assert {row["n"] for row in table6 if row["quantity"] == "body_volume_cm3"} == {42 - 7 * (how == "not current")}
+
+
+def test_a_correction_makes_another_result(measured):
+    first = services.compute_results(study=measured.study)
+    assert services.compute_results(study=measured.study) == first
+    assert len(first.measurements_sha256) == 64
+    structure(measured, "Fast DL50", 5).delete()
+    second = services.compute_results(study=measured.study)
+    assert second.pk != first.pk
+    assert second.scores_sha256 == first.scores_sha256
+    assert second.content["measurements_sha256"] == second.measurements_sha256 != first.measurements_sha256
+    assert second.content["table6"] != first.content["table6"]
+    assert Result.objects.count() == 2
+    events = Event.objects.filter(study=measured.study.pk, action="results.computed")
+    assert {event.details["measurements_sha256"] for event in events} == {
+        first.measurements_sha256,
+        second.measurements_sha256,
+    }
+
+
+def test_without_measurements_nothing_of_them(graded, client):
+    result = services.compute_results(study=graded.study)
+    assert (result.content["table6"], result.content["table6a"], result.measurements_sha256) == ([], [], "")
+    text = page_of(graded, client)
+    assert 'id="table6"' not in text
+    assert "measurements.csv" not in text
+    assert downloads.download_text(study=graded.study, actor=None, name="table6.csv").count("\n") == 1
+
+
+def test_a_result_stored_before_there_were_measurements_is_still_shown(graded, client):
+    result = services.compute_results(study=graded.study)
+    content = {
+        name: value for name, value in result.content.items() if name not in (*TABLES, "measurements_reason")
+    }
+    Result.objects.filter(pk=result.pk).update(content=content)
+    assert 'id="table4"' in page_of(graded, client)
+    assert downloads.download_text(study=graded.study, actor=None, name="table6a.csv").count("\n") == 1
+
+
+def test_without_the_reference_the_other_results_stand(measured, client):
+    MeasuredSeries.objects.filter(series__arm__name="Standard").delete()
+    content = services.compute_results(study=measured.study).content
+    assert (content["table6"], len(content["table4"])) == ([], 20)
+    assert "no values of the reference arm Standard" in content["measurements_reason"]
+    text = page_of(measured, client)
+    assert "no values of the reference arm Standard" in text
+    assert 'id="table6"' not in text
+
+
+def test_an_arm_that_was_not_measured_has_a_dash(measured, client):
+    Structure.objects.filter(measured__series__arm__name="Fast", kind="body").delete()
+    content = services.compute_results(study=measured.study).content
+    assert [row["arm"] for row in content["table6"]] == ["Standard", "Fast", "Fast DL50", "Standard", "Fast DL50"]
+    assert '<td colspan="3">–</td>' in page_of(measured, client)
+
+
+def test_nothing_in_common_is_said_on_the_page(measured, client):
+    Structure.objects.filter(measured__series__arm__name="Fast", level__gt=3).delete()
+    Structure.objects.filter(measured__series__arm__name="Standard", level__lte=3).delete()
+    text = page_of(measured, client)
+    assert text.count("No patient and level has a value in every arm.") == 2
+    assert 'id="measured-0"' not in text
+
+
+def test_two_subjects_have_means_and_too_few_pairs_by_level(measured, client):
+    MeasuredSeries.objects.exclude(series__subject__code__in=["P01", "P02"]).delete()
+    text = page_of(measured, client)
+    assert "not estimable" in text
+    assert "n = 12" in text
+
+
+def test_the_page_shows_table_6_and_figure_6(measured, client):
+    content = services.compute_results(study=measured.study).content
+    for sequence in ("SAG T2 FS", "AX T2"):  # the same under every sequence
+        text = page_of(measured, client, sequence=sequence)
+        for row in content["table6"]:
+            shown = f"<td>{words.number(row['mean'], 2)} ± {words.number(row['sd'], 2)}"
+            if row["r2"] is None:
+                mean = row["mean"]
+                assert f"{shown}</td>" in text
+            else:
+                percent = words.number(100 * (row["mean"] - mean) / mean, 2)
+                assert f"{shown}<small>{percent} %</small></td>" in text
+                assert f"<td>{words.number(row['r2'], 2)}</td>" in text
+                assert text.count(f"y = {words.number(row['slope'], 2)} x ") >= 3  # table, label and drawn text
+                assert f"r² = {row['r2']:.3f}" in text
+        heads = re.findall(r'<th scope="col">([TLS][\dLS-]+) <small>n = (\d+)</small></th>', text)
+        assert heads == [
+            *((name, "6") for name in ("T12-L1", "L1-L2", "L2-L3", "L3-L4", "L4-L5", "L5-S1")),
+            *((name, "6") for name in ("T12", "L1", "L2", "L3", "L4", "L5", "S1")),
+        ]
+        assert text.index("Intervertebral disc height") < text.index("Vertebral body volume")
+        figures = re.findall(r'class="figure" id="measured-(\d)-(\w+)-(\d)" role="img" aria-label="([^"]+)"', text)
+        assert [figure[:3] for figure in figures] == [
+            (part, kind, arm) for part in "01" for kind in ("scatter", "differences") for arm in "01"
+        ]
+        assert all("36 pairs" in label or "42 pairs" in label for *_, label in figures)
+        specifications = re.findall(r'<script type="application/json">(.*?)</script>', text, re.DOTALL)
+        assert len(specifications) == 2 * 2 + 8
+        for one in specifications:
+            assert "P0" not in one  # no subject in a point
+            json.loads(one)
+
+
+def test_the_agreement_table_shows_both_intervals(measured, client):
+    text = page_of(measured, client)
+    for row in services.compute_results(study=measured.study).content["table6a"]:
+        if row["level"] == "pooled":
+            assert words.interval(row["bias_low"], row["bias_high"], 2) in text
+            assert f"[{words.interval(row['cluster_bias_low'], row['cluster_bias_high'], 2)}]" in text
+            assert f"[{words.interval(row['cluster_icc_low'], row['cluster_icc_high'], 3)}]" in text
+
+
+@pytest.mark.parametrize("state", ["reading", "locked"])
+def test_no_measurement_before_unblinding(db, client, state):
+    graded = graded_study(random_scores(5, patients=3, sequences=("SAG T1",)), state=state)
+    measure(graded.study, random_measurements(26, patients=3), "SAG T1")
+    graded.study.state = "unblinded"  # an object that lies does not help
+    with CaptureQueriesContext(connection) as queries:
+        with pytest.raises(Refusal, match="before the study is unblinded"):
+            selectors.measurements(graded.study)
+        with pytest.raises(Refusal, match="before the study is unblinded"):
+            downloads.download_text(study=graded.study, actor=None, name="measurements.csv")
+    assert not any("processing_structure" in query["sql"] for query in queries)
+    for person in (graded.investigator, graded.coordinator):
+        client.force_login(person)
+        assert "measured-0" not in client.get(reverse("results:results", args=[graded.study.pk])).content.decode()
+        for name in downloads.OF_MEASUREMENTS:
+            assert client.get(reverse("results:download", args=[graded.study.pk, name])).status_code == 404
+
+
+def test_a_reader_has_no_such_file(measured, client):
+    client.force_login(measured.reader)
+    for name in downloads.OF_MEASUREMENTS:
+        assert client.get(reverse("results:download", args=[measured.study.pk, name])).status_code == 404

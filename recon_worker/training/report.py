@@ -44,11 +44,11 @@ def summary(numbers: dict[str, Any]) -> list[str]:
     """One line a bar: the figure, and whether it is reached."""
     lines: list[str] = []
     if numbers.get("residual"):
-        verdict = numbers["residual_verdict"]
+        cases = numbers["residual_verdict"]
         lines.append(
-            f"noise left within 0.03 of 1 - f where the limit allows: {verdict['within_0.03']} of "
-            f"{verdict['within_limit']} cases, largest miss {verdict['largest_miss']}: "
-            + verdict(verdict["within_0.03"] == verdict["within_limit"])
+            f"noise left within 0.03 of 1 - f where the limit allows: {cases['within_0.03']} of "
+            f"{cases['within_limit']} cases, largest miss {cases['largest_miss']}: "
+            + verdict(cases["within_0.03"] == cases["within_limit"])
         )
         for images in ("real", "simulated"):
             limits = {row["snr"]: row["tissue"] for row in _limits(numbers["residual"], images)}

@@ -1,5 +1,6 @@
 """The coordinator's Measurements page: overlays of all arms, values, corrections."""
 
+import re
 from typing import cast
 from uuid import UUID
 
@@ -15,6 +16,9 @@ from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
 from readerstudy.processing import measurements, policies, services
 from readerstudy.studies.models import Membership
+
+PRIVATE = "private, no-store"
+LEVEL = re.compile("[1-9]")
 
 
 def _user(request: HttpRequest) -> User:
@@ -34,7 +38,9 @@ def page(request: HttpRequest, study_id: UUID) -> HttpResponse:
         "page": measurements.page(study),
         "may_correct": is_coordinator and policies.may_correct_measurements(study),
     }
-    return render(request, "processing/measurements.html", context)
+    response = render(request, "processing/measurements.html", context)
+    response["Cache-Control"] = PRIVATE
+    return response
 
 
 @login_required
@@ -47,7 +53,7 @@ def overlay(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpRespon
             picture = file.read()
     except FileNotFoundError as error:
         raise Http404 from error
-    return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": "private, no-store"})
+    return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": PRIVATE})
 
 
 @login_required
@@ -59,7 +65,9 @@ def correct(request: HttpRequest, study_id: UUID, structure_id: int) -> HttpResp
     try:
         if act == "level":
             level = request.POST.get("level", "")
-            services.correct_level(structure_id=structure.pk, level=int(level) if level.isdecimal() else 0, actor=actor)
+            services.correct_level(
+                structure_id=structure.pk, level=int(level) if LEVEL.fullmatch(level) else 0, actor=actor
+            )
         elif act == "exclude":
             services.exclude_structure(structure_id=structure.pk, reason=request.POST.get("reason", ""), actor=actor)
         elif act == "include":
@@ -68,5 +76,5 @@ def correct(request: HttpRequest, study_id: UUID, structure_id: int) -> HttpResp
             raise Http404
     except Refusal as refusal:
         messages.error(request, str(refusal))
-    subject = structure.measured.series.subject.code
-    return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"#{subject}")
+    place = measurements.anchor(structure.measured.series)
+    return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"#{place}")

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from readerstudy.processing.levels import QUANTITIES, names
-from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.processing.models import MeasuredSeries, Series, Structure
 from readerstudy.studies.models import Study
 
 STANDS_OUT = {"disc": 3.0, "body": 0.15}
@@ -52,8 +52,14 @@ def page(study: Study) -> dict[str, Any]:
         "groups": groups,
         "arms": arms,
         "attention": sum(group["attention"] for group in groups),
+        "several_sequences": len({group["sequence"] for group in groups}) > 1,
         "sequences": [sequence.name for sequence in study.sequences.filter(is_measured=True)],
     }
+
+
+def anchor(series: Series) -> str:
+    """Where a subject and sequence stand on the page; no code of a subject holds a full stop."""
+    return f"{series.subject.code}.{series.sequence_id}"
 
 
 def _current(study: Study) -> Iterable[MeasuredSeries]:
@@ -83,6 +89,7 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
     ]
     attention = sum(cell["attention"] for table in tables for row in table["rows"] for cell in row["cells"])
     return {
+        "anchor": anchor(next(iter(here.values())).series),
         "subject": subject,
         "sequence": sequence,
         "pictures": pictures,
@@ -122,38 +129,38 @@ def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], referenc
 
 
 def _value(structures: list[Structure], quantity: str) -> float | None:
-    counting = [one for one in structures if not one.excluded_reason and quantity in one.measures]
-    return float(counting[0].measures[quantity]) if len(counting) == 1 else None
+    counting = [one for one in _counting(structures) if quantity in one.measures]
+    return float(counting[0].measures[quantity]) if counting else None
 
 
 def _cell(
     arm: Any, structures: list[Structure] | None, kind: str, quantity: str, base: float | None, is_reference: bool
 ) -> dict[str, Any]:
-    """One arm at one level: each structure with its value and what is to be looked at."""
+    """One arm at one level: each structure with its value, what is said of it, and whether that is to be looked at."""
     entries = []
     claims = sum(not one.excluded_reason for one in structures or [])
     for one in structures or []:
-        value = one.measures.get(quantity)
-        notes = list(one.flags)
+        value = one.measures.get(quantity) if one.state == Structure.State.MEASURED else None
+        looks = list(one.flags)
         if one.matched_level and not one.corrected_level:
-            notes.append(f"named {names(kind)[one.level]} in its own series, matched by position")
-        if one.corrected_level:
-            notes.append("level corrected by hand")
+            looks.append(f"named {names(kind)[one.level]} in its own series, matched by position")
         if claims > 1 and not one.excluded_reason:
-            notes.append("two structures of the series have this level: none counts")
-        stands_out = False
-        if value is not None and base and not is_reference and not one.excluded_reason:
+            looks.append("two structures of the series have this level: none counts")
+        if value is not None and base and not is_reference:
             difference = float(value) - base
-            stands_out = abs(difference) > (STANDS_OUT[kind] if kind == "disc" else STANDS_OUT[kind] * base)
-            if stands_out:
-                notes.append(f"{difference:+.{DIGITS[kind]}f} {UNITS[kind]} from the reference")
+            if abs(difference) > (STANDS_OUT[kind] if kind == "disc" else STANDS_OUT[kind] * base):
+                looks.append(f"{difference:+.{DIGITS[kind]}f} {UNITS[kind]} from the reference")
+        told = [] if one.state == Structure.State.MEASURED else [one.get_state_display()]
+        if one.corrected_level:
+            told.append(f"corrected by hand, found as {names(kind)[one.matched_level or one.level]}")
         entries.append(
             {
                 "structure": one,
                 "value": None if value is None else f"{float(value):.{DIGITS[kind]}f}",
-                "notes": notes,
+                "notes": [*told, *looks],
+                "look": bool(looks) and not one.excluded_reason,
                 "excluded": one.excluded_reason,
             }
         )
-    open_notes = any(entry["notes"] and not entry["excluded"] for entry in entries)
-    return {"arm": arm, "entries": entries, "attention": bool(open_notes), "missing": structures == []}
+    attention = any(entry["look"] for entry in entries)
+    return {"arm": arm, "entries": entries, "attention": attention, "missing": structures == []}

@@ -119,6 +119,8 @@ WRONG = {
     "no series": _change("measurements", []),
     "no level": _change("measurements.0.structures.0.level", 0),
     "no such level": _change("measurements.0.structures.0.level", 8),
+    "no such level of a disc": _change("measurements.0.structures.0.level", 7),
+    "matched to no level of a disc": _change("measurements.0.structures.0.matched_level", 7),
     "no such kind": _change("measurements.0.structures.0.kind", "sacrum"),
     "no such state": _change("measurements.0.structures.0.state", "guessed"),
     "a height of nothing": _change("measurements.0.structures.0.measures.disc_height_mm", 0),

@@ -1,7 +1,5 @@
 """What a coordinator says of measured structures: which level one is, and that one does not count."""
 
-from uuid import UUID
-
 from django.db import transaction
 from django.utils import timezone
 
@@ -9,9 +7,9 @@ from readerstudy.accounts.models import User
 from readerstudy.audit import services as audit
 from readerstudy.faults import Refusal
 from readerstudy.processing.levels import names
-from readerstudy.processing.models import Structure
+from readerstudy.processing.models import Series, Structure
 from readerstudy.processing.policies import may_correct_measurements
-from readerstudy.studies.models import Study
+from readerstudy.studies.models import Study, Subject
 from readerstudy.studies.policies import require_coordinator
 
 LONGEST_REASON = 500
@@ -31,7 +29,7 @@ def correct_level(*, structure_id: int, level: int, actor: User) -> Structure:
     if any(other.effective_level == level for other in others.exclude(pk=structure.pk)):
         raise Refusal(
             f"Another {structure.get_kind_display()} of this series is {names(structure.kind)[level]} already.",
-            "Correct or exclude that one first.",
+            "Correct or leave out that one first.",
         )
     before = structure.effective_level
     structure.corrected_level = None if level == found else level
@@ -43,9 +41,15 @@ def correct_level(*, structure_id: int, level: int, actor: User) -> Structure:
 
 @transaction.atomic
 def exclude_structure(*, structure_id: int, reason: str, actor: User) -> Structure:
-    """Leave a structure out of the results. Raises Refusal without a reason, and after the lock."""
+    """Leave a structure out of the results. Raises Refusal without a reason, where it is left out already, and after
+    the lock."""
     structure = _open(structure_id, actor)
     reason = reason.strip()
+    if structure.excluded_reason:
+        raise Refusal(
+            f"{structure.excluded_by} left this {structure.get_kind_display()} out already.",
+            "Include it again to give another reason.",
+        )
     if not reason:
         raise Refusal("A structure is left out for a reason.", "Write it down.")
     if len(reason) > LONGEST_REASON:
@@ -64,23 +68,32 @@ def include_structure(*, structure_id: int, actor: User) -> Structure:
         others = Structure.objects.filter(measured=structure.measured, kind=structure.kind, excluded_reason="")
         if any(other.effective_level == structure.effective_level for other in others):
             raise Refusal("Another structure of this series has its level by now.", "Correct that one first.")
+        reason = structure.excluded_reason
         structure.excluded_reason, structure.excluded_by, structure.excluded_at = "", None, None
         structure.save(update_fields=["excluded_reason", "excluded_by", "excluded_at"])
-        _record(structure, actor, "processing.structure_included")
+        _record(structure, actor, "processing.structure_included", reason=reason)
     return structure
 
 
 def _open(structure_id: int, actor: User) -> Structure:
-    """The structure, locked with its study, so that the lock of the study waits for it and it for the lock."""
-    structure = Structure.objects.select_related("measured__series").filter(pk=structure_id).first()
-    if structure is None or not structure.measured.series.is_current:
-        raise Refusal("This series was made anew meanwhile.", "Reload the page.")
-    study_id: UUID = structure.measured.series.study_id
-    study = Study.objects.select_for_update(no_key=True).get(pk=study_id)
+    """The structure as it stands once study and subject are held: the lock of the study, a series made anew and another
+    correction wait for this one, and it for them. Raises Refusal where one of them came first."""
+    gone = Refusal("This series was made anew meanwhile.", "Reload the page.")
+    series = Series.objects.filter(measured__structures=structure_id).first()
+    if series is None:
+        raise gone
+    study = Study.objects.select_for_update(no_key=True).get(pk=series.study_id)
+    Subject.objects.select_for_update(no_key=True).get(pk=series.subject_id)
     require_coordinator(actor, study)
     if not may_correct_measurements(study):
-        raise Refusal("The study is locked.", "Measurements are fixed since then.")
-    return Structure.objects.select_related("measured__series__subject", "measured__series__arm").get(pk=structure_id)
+        raise Refusal(f"The study is {study.get_state_display()}.", "Measurements are fixed since the lock.")
+    structures = Structure.objects.select_related(
+        *(f"measured__series__{one}" for one in ("subject", "sequence", "arm"))
+    )
+    structure = structures.filter(pk=structure_id, measured__series__is_current=True).first()
+    if structure is None:
+        raise gone
+    return structure
 
 
 def _record(structure: Structure, actor: User, action: str, **details: object) -> None:

@@ -1,0 +1,292 @@
+"""The coordinator's Measurements page: the contours of all arms side by side, and nobody else who sees them."""
+
+import html
+import re
+
+import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.test import Client
+from django.urls import reverse
+
+from readerstudy import storage
+from readerstudy.processing import measurements
+from readerstudy.processing.models import MeasuredSeries, Structure
+from tests.readerstudy.builders import logged_in, make_study, make_user
+from tests.readerstudy.processing.measured_rows import (
+    ARMS,
+    SEQUENCES,
+    corrections,
+    counted,
+    into,
+    measured_of,
+    measured_rows,
+    picture_of,
+    structure,
+)
+from tests.readerstudy.processing.small_study import small_study
+
+pytestmark = pytest.mark.django_db
+
+STATES = ("preparing", "reading", "locked", "unblinded")
+
+
+@pytest.fixture
+def graded():
+    return measured_rows(overlays=True)
+
+
+def page_address(graded):
+    return reverse("processing:measurements", args=[graded.study.pk])
+
+
+def overlay_address(graded, measured=None, study=None):
+    measured = measured or measured_of(graded)
+    return reverse("processing:overlay", args=[(study or graded.study).pk, measured.series_id])
+
+
+def structure_address(graded, one, study=None):
+    return reverse("processing:correct-structure", args=[(study or graded.study).pk, one.pk])
+
+
+def shown(graded, client=None):
+    answer = (client or logged_in(graded.coordinator)).get(page_address(graded))
+    assert answer.status_code == 200
+    return answer.content.decode()
+
+
+def words_of(text):
+    return re.sub(r"\s+", " ", html.unescape(re.sub(r"<[^>]+>", " ", text)))
+
+
+def post(graded, one, client=None, **fields):
+    return (client or logged_in(graded.coordinator)).post(structure_address(graded, one), fields)
+
+
+def cells(graded, kind="disc", patient="P01"):
+    """(level, arm) to cell."""
+    [group] = [one for one in measurements.page(graded.study)["groups"] if one["subject"].code == patient]
+    [table] = [one for one in group["tables"] if one["kind"] == kind]
+    return {(row["level"], cell["arm"].name): cell for row in table["rows"] for cell in row["cells"]}
+
+
+def notes(cell):
+    return [note for entry in cell["entries"] for note in entry["notes"]]
+
+
+def test_every_subject_has_the_contours_of_all_arms_side_by_side(graded):
+    text = shown(graded)
+    parts = re.split(r'<section class="card measured"', text)[1:]
+    assert len(parts) == 2
+    for patient, part in zip(("P01", "P02"), parts, strict=True):
+        assert re.findall(r'<img [^>]*src="([^"]+)"', part) == [
+            overlay_address(graded, measured_of(graded, arm=arm, patient=patient)) for arm in ARMS
+        ]
+        assert [arm.strip() for arm in re.findall(r"</svg>([^<]+)", part)] == list(ARMS)
+        assert re.findall(r'popovertarget="[^"]+">([^<]+)</button>', part) == [
+            f"{value:.1f}" for value in (*range(6, 12), *range(21, 28)) for _ in ARMS
+        ]
+
+
+def test_a_picture_is_that_of_its_series_and_is_kept_nowhere(graded):
+    client = logged_in(graded.coordinator)
+    for measured in MeasuredSeries.objects.all():
+        answer = client.get(overlay_address(graded, measured))
+        assert (answer.status_code, answer["Content-Type"]) == (200, "image/png")
+        assert answer.content == picture_of(measured)
+        assert answer["Cache-Control"] == "private, no-store"
+        assert not {"ETag", "Last-Modified", "Expires"} & set(answer.headers)
+    assert client.get(page_address(graded))["Cache-Control"] == "private, no-store"
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.parametrize(
+    "who", ["coordinator", "investigator", "reader", "stranger", "superuser", "other coordinator", "nobody"]
+)
+def test_who_sees_it_and_when(graded, who, state):
+    into(graded, state)
+    people = {
+        "stranger": lambda: make_user("stranger"),
+        "superuser": lambda: make_user("super", is_superuser=True),
+        "other coordinator": lambda: make_study().coordinator,
+        "nobody": AnonymousUser,
+    }
+    person = people[who]() if who in people else getattr(graded, who)
+    client = Client() if who == "nobody" else logged_in(person)
+    sees = who == "coordinator" or (who == "investigator" and state == "unblinded")
+    refusal = 302 if who == "nobody" else 404
+    for address in (page_address(graded), overlay_address(graded)):
+        answer = client.get(address)
+        assert answer.status_code == (200 if sees else refusal), address
+        assert sees or (b"PNG of" not in answer.content and b"Fast DL50" not in answer.content)
+    answer = post(graded, structure(graded, 3), client, act="exclude", reason="seen")
+    assert answer.status_code == (302 if who == "coordinator" else refusal)
+    assert bool(structure(graded, 3).excluded_reason) == (who == "coordinator" and state in ("preparing", "reading"))
+
+
+def test_a_picture_is_found_in_its_own_study_alone(graded):
+    other = small_study()
+    theirs = logged_in(other.coordinator)
+    assert theirs.get(overlay_address(graded)).status_code == 404
+    assert theirs.get(overlay_address(graded, study=other.study)).status_code == 404
+    assert logged_in(graded.coordinator).get(overlay_address(graded, study=other.study)).status_code == 404
+    one = structure(graded, 3)
+    assert (
+        theirs.post(structure_address(graded, one, other.study), {"act": "exclude", "reason": "x"}).status_code == 404
+    )
+    assert structure(graded, 3).excluded_reason == ""
+
+
+def test_a_series_without_a_picture_has_none(graded):
+    measured = measured_of(graded)
+    storage.remove(measured.overlay)
+    client = logged_in(graded.coordinator)
+    assert client.get(overlay_address(graded)).status_code == 404
+    MeasuredSeries.objects.filter(pk=measured.pk).update(
+        overlay="", fault_message="No spine was found.", fault_action="Look at the series."
+    )
+    assert client.get(overlay_address(graded)).status_code == 404
+    text = shown(graded)
+    assert overlay_address(graded) not in text
+    assert "Fast No spine was found. Look at the series." in words_of(text)
+    assert "1 value or series to look at" in words_of(text)
+
+
+def test_a_level_is_corrected_and_a_disc_left_out_and_included_on_the_page(graded):
+    structure(graded, 6).delete()
+    answer = post(graded, structure(graded, 5), act="level", level="6")
+    assert answer.status_code == 302
+    assert structure(graded, 5).corrected_level == 6
+    assert "Corrected by hand, found as L4-L5." in shown(graded)
+    place = answer["Location"].removeprefix(page_address(graded))
+    assert f'id="{place.removeprefix("#")}"' in shown(graded), "back to where it was"
+    post(graded, structure(graded, 3), act="exclude", reason="<b>motion</b>")
+    text = shown(graded)
+    assert "Left out by coordinator: &lt;b&gt;motion&lt;/b&gt;" in text
+    assert set(counted(graded)) == {1, 2, 4, 6}
+    post(graded, structure(graded, 3), act="include")
+    assert "Left out by" not in shown(graded)
+    assert [event.actor for event in corrections(graded)] == [graded.coordinator] * 3
+
+
+@pytest.mark.parametrize("level", ["", "0", "7", "-1", "5.0", "²", "nine", "9" * 5000])
+def test_a_level_that_there_is_not_is_refused_in_words(graded, level):
+    client = logged_in(graded.coordinator)
+    assert post(graded, structure(graded, 3), client, act="level", level=level).status_code == 302
+    assert "There is no such level of a disc. Choose one of the list." in words_of(shown(graded, client))
+    assert structure(graded, 3).corrected_level is None
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"act": "level", "level": "4"}, "Another disc of this series is L3-L4 already."),
+        ({"act": "exclude"}, "A structure is left out for a reason."),
+        ({"act": "exclude", "reason": " "}, "A structure is left out for a reason."),
+    ],
+)
+def test_what_is_refused_is_said(graded, fields, words):
+    client = logged_in(graded.coordinator)
+    post(graded, structure(graded, 3), client, **fields)
+    assert words in words_of(shown(graded, client))
+    assert corrections(graded) == []
+
+
+def test_only_a_form_of_the_page_corrects(graded):
+    one = structure(graded, 3)
+    client = logged_in(graded.coordinator)
+    assert client.get(structure_address(graded, one), {"act": "exclude", "reason": "x"}).status_code == 405
+    assert post(graded, one, client, act="delete").status_code == 404
+    strict = Client(enforce_csrf_checks=True)
+    strict.force_login(graded.coordinator)
+    assert post(graded, one, strict, act="exclude", reason="x").status_code == 403
+    assert corrections(graded) == []
+
+
+@pytest.mark.parametrize("state", ["locked", "unblinded"])
+def test_after_the_lock_the_page_only_shows(graded, state):
+    into(graded, state)
+    client = logged_in(graded.coordinator)
+    text = shown(graded, client)
+    assert "Values are fixed." in text
+    assert "/measurements/structures/" not in text
+    post(graded, structure(graded, 3), client, act="exclude", reason="late")
+    assert f"The study is {state}. Measurements are fixed since the lock." in words_of(shown(graded, client))
+    assert len(counted(graded)) == 6
+
+
+def test_a_superseded_series_is_neither_shown_nor_corrected(graded):
+    client, one = logged_in(graded.coordinator), structure(graded, 3)
+    series = one.measured.series
+    series.is_current = False
+    series.save()
+    assert overlay_address(graded, one.measured) not in shown(graded, client)
+    post(graded, one, client, act="exclude", reason="old")
+    assert "This series was made anew meanwhile." in words_of(shown(graded, client))
+    assert corrections(graded) == []
+
+
+def test_nothing_is_marked_where_all_arms_agree(graded):
+    assert measurements.page(graded.study)["attention"] == 0
+    assert "Nothing stands out." in shown(graded)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "note"),
+    [
+        ("disc", 10.9, None),
+        ("disc", 11.1, "+3.1 mm from the reference"),
+        ("disc", 4.9, "-3.1 mm from the reference"),
+        ("body", 26.4, None),
+        ("body", 26.5, "+3.5 cm³ from the reference"),
+    ],
+)
+def test_what_is_far_from_the_reference_is_marked(graded, kind, value, note):
+    """Of the reference's 8.0 mm and 23.0 cm³: 3 mm, and 15 % or 3.45 cm³."""
+    one = structure(graded, 3, kind=kind)
+    Structure.objects.filter(pk=one.pk).update(measures={next(iter(one.measures)): value})
+    assert notes(cells(graded, kind)[3, "Fast"]) == [note] * (note is not None)
+    assert measurements.page(graded.study)["attention"] == (note is not None)
+
+
+def test_what_does_not_count_is_no_reference(graded):
+    Structure.objects.filter(pk=structure(graded, 3, arm="Standard").pk).update(
+        measures={"disc_height_mm": 80.0}, excluded_reason="a fold", excluded_by=graded.coordinator
+    )
+    assert measurements.page(graded.study)["attention"] == 0
+
+
+def test_what_the_measurement_remarked_on_is_marked_until_it_is_left_out(graded):
+    Structure.objects.filter(pk=structure(graded, 3).pk).update(flags=["it touches the border"])
+    Structure.objects.filter(pk=structure(graded, 6).pk).update(state="cut", measures={})
+    assert notes(cells(graded)[3, "Fast"]) == ["it touches the border"]
+    assert notes(cells(graded)[6, "Fast"]) == ["cut by the field of view"]
+    assert measurements.page(graded.study)["attention"] == 1, "what is cut is said, and is nothing to correct"
+    post(graded, structure(graded, 3), act="exclude", reason="it touches the border")
+    assert measurements.page(graded.study)["attention"] == 0
+
+
+def test_two_at_one_level_are_marked_until_one_is_corrected(graded):
+    structure(graded, 6).delete()
+    Structure.objects.filter(pk=structure(graded, 4).pk).update(matched_level=5)
+    here = cells(graded)
+    assert here[4, "Fast"]["missing"]
+    assert [entry["value"] for entry in here[5, "Fast"]["entries"]] == ["9.0", "10.0"]
+    assert notes(here[5, "Fast"]) == [
+        "named L3-L4 in its own series, matched by position",
+        "two structures of the series have this level: none counts",
+        "two structures of the series have this level: none counts",
+    ]
+    post(graded, structure(graded, 4), act="level", level="4")
+    here = cells(graded)
+    assert notes(here[5, "Fast"]) == []
+    assert notes(here[4, "Fast"]) == ["corrected by hand, found as L4-L5"]
+    assert measurements.page(graded.study)["attention"] == 0, "what a person decided is not to be looked at again"
+
+
+def test_each_measured_sequence_has_its_own_place():
+    graded = measured_rows(sequences=SEQUENCES)
+    text = shown(graded)
+    places = re.findall(r'<section class="card measured" id="([^"]+)"', text)
+    assert len(set(places)) == len(places) == 4
+    assert re.findall(r'<a href="#([^"]+)"', text) == places
+    assert "P01 SAG T1" in words_of(text) and "P02 SAG T2 FS" in words_of(text)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageOps
 
 from recon_worker.segmentation.weights import FOLDER, NAMES, load_weights, read_card, write_card
 from recon_worker.training import segmentation_arms, segmentation_real
@@ -81,8 +81,8 @@ def contact_sheet(
         picture[truth[plane] > 0, 1] += 70
         picture[found[plane], 0] += 90
         picture[weight[plane] == 0, 2] += 50
-        tile = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
-        tile.thumbnail((TILE[1] * 2, TILE[0] * 2))
+        whole = Image.fromarray(np.clip(picture, 0, 255).astype(np.uint8))
+        tile = ImageOps.contain(whole, (TILE[1] * 2, TILE[0] * 2))
         sheet = Image.new("RGB", (TILE[1] * 2, TILE[0] * 2))
         sheet.paste(tile)
         text = f"{row['source']} {row['case']} {row['kind']} {row['cleaned']:.3f}"

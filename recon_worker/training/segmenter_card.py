@@ -42,6 +42,8 @@ CONVENTION = {
     "discs": "all between two endplates within the annulus, as SPIDER draws it",
 }
 THRESHOLDS = np.round(np.arange(0.3, 0.75, 0.05), 2)
+SAME_DICE = 0.001
+"""Differences below this say nothing with some thirty validation slices."""
 
 
 def load_segmenter(path: Path) -> tuple[str, VNet, dict[str, Any]]:
@@ -60,7 +62,11 @@ def load_segmenter(path: Path) -> tuple[str, VNet, dict[str, Any]]:
 
 
 def best_threshold(network: VNet, slices: list[LabelledSlice], kind: str) -> tuple[float, dict[str, float]]:
-    """The threshold of the best mean Dice over the validation slices, and the Dice of each."""
+    """The threshold of the best mean Dice over the validation slices, and the Dice of each.
+
+    Thresholds within `SAME_DICE` of the best are equal: of these the one nearest to one half, where the outline lies
+    that was drawn.
+    """
     scores: dict[float, list[float]] = {float(threshold): [] for threshold in THRESHOLDS}
     for one in slices:
         labels, weight = one.labels(kind)
@@ -73,7 +79,8 @@ def best_threshold(network: VNet, slices: list[LabelledSlice], kind: str) -> tup
             size = found.sum() + (truth & where).sum()
             held.append(float(2 * (found & truth).sum() / size) if size else 1.0)
     means = {threshold: float(np.mean(held)) if held else 0.0 for threshold, held in scores.items()}
-    best = max(means, key=lambda threshold: (round(means[threshold], 4), -abs(threshold - 0.5)))
+    good = [threshold for threshold, mean in means.items() if mean >= max(means.values()) - SAME_DICE]
+    best = min(good, key=lambda threshold: abs(threshold - 0.5))
     return best, {f"{threshold:g}": round(mean, 4) for threshold, mean in means.items()}
 
 

@@ -1,5 +1,6 @@
 """Measured discs and bodies, shaped: the rows that results are made of, and the coordinator's page."""
 
+import itertools
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -12,6 +13,8 @@ STANDS_OUT = {"disc": 3.0, "body": 0.15}
 """Difference from the reference arm that is worth a look: millimetres of height, part of the volume."""
 DIGITS = {"disc": 1, "body": 1}
 UNITS = {"disc": "mm", "body": "cm³"}
+NO_CALL_TO_LOOK = ("Cut by the field of view", "With a signal void", "Levels above T12 show")
+"""How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
 TITLES = {"disc": "Disc height", "body": "Body volume"}
 
 
@@ -72,7 +75,7 @@ def _current(study: Study) -> Iterable[MeasuredSeries]:
 
 
 def _counting(structures: Iterable[Structure]) -> list[Structure]:
-    held = [one for one in structures if one.state == Structure.State.MEASURED and not one.excluded_reason]
+    held = [one for one in structures if _has_value(one)]
     claims = Counter((one.kind, one.effective_level) for one in structures if not one.excluded_reason)
     return [one for one in held if claims[one.kind, one.effective_level] == 1]
 
@@ -82,7 +85,7 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
     pictures = [{"arm": arm, "measured": here.get(arm.id), "series": _series(here.get(arm.id))} for arm in arms]
     tables = [_table(kind, arms, here, reference) for kind in ("disc", "body")]
     remarks = [
-        {"arm": arm.name, "text": text}
+        {"arm": arm.name, "text": text, "look": text in _looks(here[arm.id])}
         for arm in arms
         if arm.id in here
         for text in [*here[arm.id].remarks, *_fault(here[arm.id])]
@@ -95,7 +98,7 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
         "pictures": pictures,
         "tables": tables,
         "remarks": remarks,
-        "attention": attention + sum(bool(_fault(measured)) for measured in here.values()),
+        "attention": attention + sum(bool(_looks(measured)) for measured in here.values()),
     }
 
 
@@ -105,6 +108,11 @@ def _series(measured: MeasuredSeries | None) -> Any:
 
 def _fault(measured: MeasuredSeries) -> list[str]:
     return [f"{measured.fault_message} {measured.fault_action}".strip()] if measured.fault_message else []
+
+
+def _looks(measured: MeasuredSeries) -> list[str]:
+    """What is said of the whole series and to be looked at."""
+    return [*(text for text in measured.remarks if not text.startswith(NO_CALL_TO_LOOK)), *_fault(measured)]
 
 
 def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], reference: Any) -> dict[str, Any]:
@@ -118,6 +126,10 @@ def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], referenc
         placed = {arm_id: [one for one in held if one.effective_level == level] for arm_id, held in by_arm.items()}
         base = _value(placed.get(reference, []), quantity)
         cells = [_cell(arm, placed.get(arm.id), kind, quantity, base, arm.id == reference) for arm in arms]
+        if any(map(_has_value, itertools.chain(*placed.values()))):  # what one arm has and another not drops from all
+            for cell in cells:
+                # A series that failed is counted once, not at every level.
+                cell["attention"] |= cell["missing"] and not _fault(here[cell["arm"].id])
         rows.append({"name": names(kind)[level], "level": level, "cells": cells})
     return {
         "kind": kind,
@@ -126,6 +138,10 @@ def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], referenc
         "rows": rows,
         "levels": list(names(kind).items()),
     }
+
+
+def _has_value(structure: Structure) -> bool:
+    return structure.state == Structure.State.MEASURED and not structure.excluded_reason
 
 
 def _value(structures: list[Structure], quantity: str) -> float | None:
@@ -141,7 +157,8 @@ def _cell(
     claims = sum(not one.excluded_reason for one in structures or [])
     for one in structures or []:
         value = one.measures.get(quantity) if one.state == Structure.State.MEASURED else None
-        looks = list(one.flags)
+        cut = one.state == Structure.State.CUT  # its state says so, and there is nothing to correct
+        looks = [flag for flag in one.flags if not (cut and flag.startswith("cut by"))]
         if one.matched_level and not one.corrected_level:
             looks.append(f"named {names(kind)[one.level]} in its own series, matched by position")
         if claims > 1 and not one.excluded_reason:

@@ -171,8 +171,8 @@ def measurements(study: Study) -> list[dict[str, Any]]:
 
 
 def measurement_tables(rows: Sequence[Mapping[str, Any]], plan: AnalysisPlan) -> dict[str, Any]:
-    """Tables 6 and 6a, empty where nothing is measured; `measurements_reason` says why they are where they could not
-    be made: results do not wait for measurements."""
+    """Tables 6 and 6a, empty where nothing is measured; `measurements_reason` says what is left out of them and why:
+    results do not wait for measurements."""
     empty: dict[str, Any] = {"table6": [], "table6a": [], "measurements_reason": None}
     values = (
         Measurement(row["quantity"], row["arm"], row["patient"], str(row["level"]), row["value"], row["sequence"])

@@ -117,7 +117,7 @@ def _row(line: Mapping[str, Any], number: int) -> Measurement:
     return Measurement(texts["quantity"], texts["arm"], texts["patient"], texts["level"], value, sequence)
 
 
-def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[str, list[dict[str, Any]]]:
+def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[str, Any]:
     """Tables 6 and 6a in full precision.
 
     Returns
@@ -127,20 +127,23 @@ def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[st
         deviation of what is matched in all arms; against the reference n_pairs, r, r2, slope and intercept (least
         squares of the arm on the reference), bias (arm minus reference) and the limits of agreement. `table6a`: the
         same comparison with intervals, pooled and by level.
-        None = not estimable, `reason` says why.
+        None = not estimable, `reason` says why. `measurements_reason`: a sentence for each sequence and quantity that
+        is left out because the reference arm has no value of it, else None.
 
     Raises
     ------
     AnalysisFault
-        If a quantity has no values of the reference arm.
+        If the reference arm has no value of any sequence and quantity.
     """
-    described, compared = [], []
+    described: list[dict[str, Any]] = []
+    compared: list[dict[str, Any]] = []
+    left_out: list[str] = []
     for sequence, quantity in table.parts:
         cells = table.matched((sequence, quantity), reference_arm)
         if reference_arm not in cells:
-            raise AnalysisFault(
-                f"{quantity} has no values of the reference arm {reference_arm}.", "Name the reference in the plan."
-            )
+            part = f"{quantity} of {sequence}" if sequence else quantity
+            left_out.append(f"{part} has no values of the reference arm {reference_arm}.")
+            continue
         reference = cells[reference_arm]
         for arm, cell in cells.items():
             key = {SEQUENCE: sequence or None, "quantity": quantity, "arm": arm}
@@ -148,7 +151,10 @@ def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[st
             described.append({**key, **_described(list(cell.values())), **comparison})
             if arm != reference_arm:
                 compared += [{**key, **row} for row in _compared(cell, reference)]
-    return {"table6": described, "table6a": compared}
+    reason = " ".join(left_out) or None
+    if reason and not described:
+        raise AnalysisFault(reason, "Name the reference in the plan.")
+    return {"table6": described, "table6a": compared, "measurements_reason": reason}
 
 
 def _described(values: list[float]) -> dict[str, Any]:

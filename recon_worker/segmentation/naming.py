@@ -6,6 +6,7 @@ along the spine's own line, so that blobs in the pelvis, which lie off it, are l
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -52,13 +53,21 @@ class Spine:
     remarks: list[str]
 
 
-def name_levels(bodies: list[Instance], discs: list[Instance], affine: Points) -> Spine:
+def name_levels(
+    bodies: list[Instance],
+    discs: list[Instance],
+    affine: Points,
+    *,
+    is_cut: Callable[[Instance], bool] = lambda body: False,
+) -> Spine:
     """Names for instances of one series; what lies off the spine is left out.
 
     Parameters
     ----------
     affine
         `[4, 4]` from (slice, row, column) to LPS millimetres.
+    is_cut
+        Whether a body goes on beyond the picture: the count starts at the sacrum, which must be seen.
     """
     places = _places(bodies, affine)
     chain = _chain(places, np.array([body.volume_mm3 for body in bodies]))
@@ -83,6 +92,8 @@ def name_levels(bodies: list[Instance], discs: list[Instance], affine: Points) -
         ordered_numbers = [(n, b) for n, b in zip(numbers, ordered, strict=True) if n <= lowest + 1]
     else:
         ordered_numbers = list(zip(numbers, ordered, strict=True))
+    if not below or is_cut(below[0][1]):
+        flags.append("the sacrum is not seen whole, and the levels are counted from it: check the level")
     if _is_rudimentary(between):
         flags.append(f"the lowest disc is much smaller than the others; {TRANSITIONAL}")
     if flags:

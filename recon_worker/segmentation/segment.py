@@ -14,7 +14,8 @@ from recon_worker.morphometry.body_volume import body_volume_cm3
 from recon_worker.morphometry.disc_height import measure_disc
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
-from recon_worker.segmentation.cleaning import Instance, Probability, instances
+from recon_worker.segmentation.cleaning import Probability, instances
+from recon_worker.segmentation.edges_and_voids import Edges, Mask, has_void, voids_of
 from recon_worker.segmentation.naming import Named, Spine, name_levels
 from recon_worker.segmentation.probabilities import probabilities
 from recon_worker.segmentation.weights import load_weights
@@ -23,10 +24,6 @@ Progress = Callable[[str, float], None]
 Labels = npt.NDArray[np.uint8]
 
 FEWEST_BODIES, FEWEST_DISCS = 2, 1
-CUT_AT_THE_SIDE = 0.6
-"""A body whose area in the first or last slice is more than this part of its largest goes on outside."""
-VOID_LEVEL, VOID_PART = 0.12, 0.12
-"""Signal below this part of the structure's median is a void; more than this part of its voxels may not be."""
 CONFIDENT = 0.5
 
 
@@ -132,7 +129,8 @@ def structures_of(
     body_only = np.where((disc_probability > body_probability) & (disc_probability > CONFIDENT), 0, body_probability)
     bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"])
     discs = instances(disc_probability, spacing, "disc", limits["discs"])
-    spine = name_levels(bodies, discs, volume.affine)
+    edges = Edges.of(volume)
+    spine = name_levels(bodies, discs, volume.affine, is_cut=lambda body: edges.cut(body.mask, "body"))
     if len(spine.bodies) < FEWEST_BODIES or len(spine.discs) < FEWEST_DISCS:
         raise InputFault(
             "No lumbar spine was found in the series.",
@@ -140,12 +138,17 @@ def structures_of(
         )
     disc_labels, body_labels = (np.zeros(volume.array.shape, dtype=np.uint8) for _ in range(2))
     structures, remarks = [], list(spine.remarks)
+    voids = voids_of(volume, [body.instance.mask for body in spine.bodies])
     for named in spine.discs:
         disc_labels[named.instance.mask] = named.level
-        structures.append(_structure(named, volume, disc_probability, limits["discs"]))
+        structures.append(
+            _structure(named, named.instance.mask, volume, edges, voids, disc_probability, limits["discs"])
+        )
     for named in spine.bodies:
-        body_labels[named.instance.mask & (disc_labels == 0)] = named.level
-        structures.append(_structure(named, volume, body_probability, limits["bodies"]))
+        # The rim that both claim is the disc's: measured is what is written.
+        mask = named.instance.mask & (disc_labels == 0)
+        body_labels[mask] = named.level
+        structures.append(_structure(named, mask, volume, edges, voids, body_probability, limits["bodies"]))
     remarks += _remarks(structures, spine)
     lineage = {
         "step": "segmentation",
@@ -155,43 +158,32 @@ def structures_of(
     return Segmentation(disc_labels, body_labels, structures, remarks, lineage)
 
 
-def _structure(named: Named, volume: Volume, probability: Probability, threshold: float) -> Structure:
+def _structure(
+    named: Named, mask: Mask, volume: Volume, edges: Edges, voids: Mask, probability: Probability, threshold: float
+) -> Structure:
     instance, spacing = named.instance, volume.spacing_mm
     kind: Kind = instance.kind
     flags = list(named.flags)
     state: State = "measured"
     measures: dict[str, float] = {}
-    if _is_cut(instance, kind):
+    if edges.cut(mask, kind):
         state = "cut"
         flags.append("cut by the edge of the field of view")
-    elif _has_void(instance, volume):
+    elif has_void(mask, voids, spacing):
         state = "excluded"
         flags.append("a signal void lies inside, as metal makes it")
     elif kind == "disc":
-        measure = measure_disc(instance.mask, spacing, probability, threshold)
+        measure = measure_disc(mask, spacing, probability, threshold)
         measures = {
             "disc_height_mm": measure.height_mm,
             "disc_mean_height_mm": measure.mean_height_mm,
             "disc_area_mm2": measure.area_mm2,
         }
     else:
-        measures = {"body_volume_cm3": body_volume_cm3(instance.mask, spacing)}
+        measures = {"body_volume_cm3": body_volume_cm3(mask, spacing)}
     place = volume.position_mm(instance.centroid)
     centroid = (round(float(place[0]), 2), round(float(place[1]), 2), round(float(place[2]), 2))
     return Structure(kind, named.level, level_name(kind, named.level), state, measures, centroid, flags)
-
-
-def _is_cut(instance: Instance, kind: Kind) -> bool:
-    mask = instance.mask
-    if mask[:, [0, -1]].any() or mask[:, :, [0, -1]].any():
-        return True
-    areas = mask.sum(axis=(1, 2))
-    return kind == "body" and bool(max(areas[0], areas[-1]) > CUT_AT_THE_SIDE * areas.max())
-
-
-def _has_void(instance: Instance, volume: Volume) -> bool:
-    values = volume.array[instance.mask].astype(np.float64)
-    return bool((values < VOID_LEVEL * np.median(values)).mean() > VOID_PART)
 
 
 def _remarks(structures: list[Structure], spine: Spine) -> list[str]:

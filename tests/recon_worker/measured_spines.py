@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from recon_worker.data import Volume
 from recon_worker.dicom.orientation import to_reading_orientation
 from recon_worker.segmentation.segment import Progress, Segmentation, check, structures_of
-from tests.recon_worker.segmentation.spines import LabelledSpine, labelled_spine
-
-
-@lru_cache(maxsize=2)
-def coarse_spine(number: int = 1) -> LabelledSpine:
-    """Every second row and column of a labelled spine: pixels of 1.48 mm, seconds less."""
-    fine = labelled_spine(number)
-    step = np.diag([1.0, 2.0, 2.0, 1.0])
-    volume = Volume(fine.volume.array[:, ::2, ::2], fine.volume.affine @ step, fine.volume.slice_thickness_mm)
-    return LabelledSpine(volume, fine.discs[:, ::2, ::2], fine.bodies[:, ::2, ::2], fine.true)
+from tests.recon_worker.segmentation.spines import LabelledSpine
 
 
 def complex_volume(spine: LabelledSpine, *, noise: float, seed: int = 0) -> Volume:

@@ -23,8 +23,9 @@ from recon_worker.pipeline import run_finishing_job
 from recon_worker.segmentation.segment import Progress, Segmentation
 from recon_worker.store import Store
 from recon_worker.stored_volume import save_volume
-from tests.recon_worker.measured_spines import KnowsTheTruth, coarse_spine, complex_volume
+from tests.recon_worker.measured_spines import KnowsTheTruth, complex_volume
 from tests.recon_worker.orders import file_of, files_below, finishing_order
+from tests.recon_worker.segmentation.spines import labelled_spine
 
 JOB = "11111111-2222-3333-4444-555555555555"
 SERIES_FILES = {"frames.u16", "series.json", "preview.png", "dicom"}
@@ -47,7 +48,7 @@ def ordered(store: Store, folder: Path, noises: tuple[float, ...], *, reference:
     for seed, noise in enumerate(noises):
         path = f"work/{uuid.uuid4()}/1/reconstructed.npz"
         (folder / path).parent.mkdir(parents=True)
-        save_volume(folder / path, complex_volume(coarse_spine(), noise=noise, seed=seed), noise_reduction=0.0)
+        save_volume(folder / path, complex_volume(labelled_spine(1), noise=noise, seed=seed), noise_reduction=0.0)
         files.append(file_of(store, path))
     order = finishing_order(files, acquisitions=[0] * len(files), reference=reference, measure=measure)
     contracts.check("finishing-work-order", order)
@@ -63,7 +64,7 @@ def finished(store: Store, folder: Path):
     order = ordered(store, folder, (2.0, 6.0), reference=1)
     said: list[tuple[str, float]] = []
     payload = run_finishing_job(
-        order, store=store, report=lambda *one: said.append(one), segmenter=KnowsTheTruth(coarse_spine())
+        order, store=store, report=lambda *one: said.append(one), segmenter=KnowsTheTruth(labelled_spine(1))
     )
     return order, payload, said
 
@@ -104,7 +105,7 @@ def test_the_series_are_the_same_with_and_without_measuring(finished, store):
 def test_what_is_stored_is_what_was_measured(finished, folder):
     """Label maps, segments and values against the truth of the spine."""
     _, payload, _ = finished
-    spine = coarse_spine()
+    spine = labelled_spine(1)
     for one, series in zip(payload["measurements"], payload["series"], strict=True):
         with np.load(folder / one["labels"], allow_pickle=False) as arrays:
             discs, bodies = arrays["discs"], arrays["bodies"]
@@ -165,7 +166,7 @@ def test_the_same_order_gives_the_same_bytes(finished, store):
     order, payload, _ = finished
     again = run_finishing_job(
         {**order, "output": "work/again/1"}, store=store, report=lambda *_: None,
-        segmenter=KnowsTheTruth(coarse_spine()),
+        segmenter=KnowsTheTruth(labelled_spine(1)),
     )  # fmt: skip
     for one, two in zip(payload["measurements"], again["measurements"], strict=True):
         assert [file["sha256"] for file in one["files"]] == [file["sha256"] for file in two["files"]]
@@ -175,7 +176,7 @@ class Fails(KnowsTheTruth):
     """Knows the truth but for one series."""
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(coarse_spine())
+        super().__init__(labelled_spine(1))
         self._error = error
 
     def __call__(self, volume: Volume, *, progress: Progress, device: str) -> Segmentation:
@@ -231,7 +232,7 @@ class CountsFromTheWrongLevel(KnowsTheTruth):
 def test_an_arm_counted_from_another_level_is_matched_by_place(store, folder):
     order = ordered(store, folder, (2.0, 2.0))
     payload = run_finishing_job(
-        order, store=store, report=lambda *_: None, segmenter=CountsFromTheWrongLevel(coarse_spine())
+        order, store=store, report=lambda *_: None, segmenter=CountsFromTheWrongLevel(labelled_spine(1))
     )
     contracts.check("event", event(payload))
     assert all(one["matched_level"] == one["level"] + 1 for one in payload["measurements"][1]["structures"])
@@ -249,5 +250,5 @@ def test_a_job_that_fails_later_leaves_no_measurement(store, folder, monkeypatch
     put = store.put
     monkeypatch.setattr(store, "put", full)
     with pytest.raises(OSError, match="No space"):
-        run_finishing_job(order, store=store, report=lambda *_: None, segmenter=KnowsTheTruth(coarse_spine()))
+        run_finishing_job(order, store=store, report=lambda *_: None, segmenter=KnowsTheTruth(labelled_spine(1)))
     assert files_below(folder) == before

@@ -24,7 +24,8 @@ from recon_worker.dicom.series import read_series
 from recon_worker.segmentation.segment import Progress, Segmentation
 from tests.recon_worker.dicom.test_authoring import AXIAL, CORONAL, make_volume
 from tests.recon_worker.dicom.test_series import write_vendor_series
-from tests.recon_worker.measured_spines import KnowsTheTruth, coarse_spine
+from tests.recon_worker.measured_spines import KnowsTheTruth
+from tests.recon_worker.segmentation.spines import labelled_spine
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 WRITTEN = {"labels.npz", "measurements.csv", "structures.json", "overlay.png", "segmentation.dcm", "report.dcm"}
@@ -33,7 +34,7 @@ WRITTEN = {"labels.npz", "measurements.csv", "structures.json", "overlay.png", "
 @pytest.fixture(scope="module")
 def spine() -> Volume:
     """Stored pixels in reading orientation."""
-    volume = coarse_spine().volume
+    volume = labelled_spine(1).volume
     return to_reading_orientation(volume.with_array(np.asarray(volume.array * 10, dtype=np.uint16)))
 
 
@@ -41,7 +42,7 @@ def spine() -> Volume:
 def segmented(spine, tmp_path_factory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("segmented")
     author_series(spine, uid_key=b"k" * 32, out=folder / "series")
-    segment_to_folder(folder / "series", folder / "out", segmenter=KnowsTheTruth(coarse_spine()))
+    segment_to_folder(folder / "series", folder / "out", segmenter=KnowsTheTruth(labelled_spine(1)))
     return folder / "series", folder / "out"
 
 
@@ -55,7 +56,7 @@ def test_label_maps_lie_on_the_grid_of_the_series(segmented, spine):
         assert arrays["spacing_mm"] == pytest.approx(spine.spacing_mm, abs=1e-5)
     assert discs.dtype == bodies.dtype == np.uint8 and discs.shape == bodies.shape == spine.array.shape
     np.testing.assert_allclose(affine, spine.affine, atol=1e-5)
-    truth = coarse_spine()
+    truth = labelled_spine(1)
     for labels, true in ((discs, truth.discs), (bodies, truth.bodies)):
         shown = to_reading_orientation(truth.volume.with_array(true)).array
         for level in np.unique(true)[1:]:
@@ -68,7 +69,7 @@ def test_the_table_holds_what_was_measured(segmented):
         rows = list(csv.DictReader(stream))
     assert list(rows[0]) == ["quantity", "level", "value"]
     found = {(row["quantity"], int(row["level"])): float(row["value"]) for row in rows}
-    true = coarse_spine().true
+    true = labelled_spine(1).true
     assert set(found) == {("disc_height_mm", level) for level in range(1, 7)} | {
         ("body_volume_cm3", level) for level in range(1, 8)
     }
@@ -120,7 +121,7 @@ class Cut(KnowsTheTruth):
 
 
 def test_what_was_not_measured_is_told_and_not_in_the_table(segmented, tmp_path):
-    remarks = segment_to_folder(segmented[0], tmp_path / "out", segmenter=Cut(coarse_spine()))
+    remarks = segment_to_folder(segmented[0], tmp_path / "out", segmenter=Cut(labelled_spine(1)))
     assert remarks == ["Cut by the field of view and not measured: T12."]
     rows = (tmp_path / "out" / "measurements.csv").read_text().splitlines()
     assert not any(row.startswith(("disc_height_mm,6", "body_volume_cm3,1,")) for row in rows) and len(rows) == 12
@@ -132,7 +133,7 @@ def test_what_was_not_measured_is_told_and_not_in_the_table(segmented, tmp_path)
 
 def test_a_scanner_s_series_in_any_order(spine, tmp_path):
     write_vendor_series(tmp_path / "scan", spine, slope=0.5, intercept=3.0)
-    segment_to_folder(tmp_path / "scan", tmp_path / "out", segmenter=KnowsTheTruth(coarse_spine()))
+    segment_to_folder(tmp_path / "scan", tmp_path / "out", segmenter=KnowsTheTruth(labelled_spine(1)))
     with np.load(tmp_path / "out" / "labels.npz") as arrays:
         assert len(np.unique(arrays["bodies"])) == 8
 
@@ -212,14 +213,14 @@ class Breaks(KnowsTheTruth):
 
 def test_nothing_half_written_is_left(segmented, tmp_path):
     with pytest.raises(InputFault):
-        segment_to_folder(segmented[0], tmp_path / "new" / "out", segmenter=Breaks(coarse_spine()))
+        segment_to_folder(segmented[0], tmp_path / "new" / "out", segmenter=Breaks(labelled_spine(1)))
     assert not (tmp_path / "new").exists()
 
 
 def test_progress_ends_at_one(segmented, tmp_path):
     said: list[tuple[str, float]] = []
     segment_to_folder(
-        segmented[0], tmp_path / "out", segmenter=KnowsTheTruth(coarse_spine()), report=lambda *one: said.append(one)
+        segmented[0], tmp_path / "out", segmenter=KnowsTheTruth(labelled_spine(1)), report=lambda *one: said.append(one)
     )
     fractions = [fraction for _, fraction in said]
     assert fractions == sorted(fractions) and fractions[0] == 0 and fractions[-1] == 1

@@ -10,6 +10,7 @@ from django.urls import reverse
 
 from readerstudy import storage
 from readerstudy.processing import measurements
+from readerstudy.processing.levels import names
 from readerstudy.processing.models import MeasuredSeries, Structure
 from tests.readerstudy.builders import logged_in, make_study, make_user
 from tests.readerstudy.processing.measured_rows import (
@@ -255,9 +256,54 @@ def test_what_does_not_count_is_no_reference(graded):
     assert measurements.page(graded.study)["attention"] == 0
 
 
+def cut(graded, one):
+    """As the worker reports what the field of view cuts."""
+    Structure.objects.filter(pk=one.pk).update(state="cut", measures={}, flags=["cut by the edge of the field of view"])
+    MeasuredSeries.objects.filter(pk=one.measured_id).update(
+        remarks=[f"Cut by the field of view and not measured: {names(one.kind)[one.level]}."]
+    )
+
+
+def test_what_is_cut_in_every_arm_is_not_to_be_looked_at(graded):
+    for arm in ARMS:
+        cut(graded, structure(graded, 1, kind="body", arm=arm))
+    assert measurements.page(graded.study)["attention"] == 0
+    assert "Cut by the field of view and not measured: T12." in words_of(shown(graded))
+    other = structure(graded, 1, kind="body")
+    Structure.objects.filter(pk=other.pk).update(flags=[*other.flags, "the lowest disc is small"])
+    assert measurements.page(graded.study)["attention"] == 1, "a further remark still counts"
+
+
+def test_what_is_remarked_on_a_series_is_to_be_looked_at_once(graded):
+    MeasuredSeries.objects.filter(pk=measured_of(graded).pk).update(
+        remarks=["Not found: L3.", "The count of the levels needs a look: x.", "Levels above T12 show."]
+    )
+    assert measurements.page(graded.study)["attention"] == 1
+    assert "Nothing stands out." not in words_of(shown(graded)).split("P01 ·")[0]
+    assert shown(graded).count('class="remark look"') == 2
+
+
+def test_a_level_that_another_arm_has_is_to_be_looked_at_where_it_was_not_found(graded):
+    structure(graded, 4, kind="body").delete()
+    here = cells(graded, "body")
+    assert [here[4, arm]["attention"] for arm in ARMS] == [False, True, False]
+    assert measurements.page(graded.study)["attention"] == 1
+    assert '<span class="look">not found</span>' in shown(graded)
+    cut(graded, structure(graded, 4, kind="body", arm="Fast DL50"))
+    post(graded, structure(graded, 4, kind="body", arm="Standard"), act="exclude", reason="motion")
+    assert measurements.page(graded.study)["attention"] == 0, "no arm has a value that drops"
+
+
+def test_a_series_that_failed_is_counted_once(graded):
+    measured = measured_of(graded)
+    measured.structures.all().delete()
+    MeasuredSeries.objects.filter(pk=measured.pk).update(fault_message="No spine was found.")
+    assert measurements.page(graded.study)["attention"] == 1
+
+
 def test_what_the_measurement_remarked_on_is_marked_until_it_is_left_out(graded):
     Structure.objects.filter(pk=structure(graded, 3).pk).update(flags=["it touches the border"])
-    Structure.objects.filter(pk=structure(graded, 6).pk).update(state="cut", measures={})
+    cut(graded, structure(graded, 6))
     assert notes(cells(graded)[3, "Fast"]) == ["it touches the border"]
     assert notes(cells(graded)[6, "Fast"]) == ["cut by the field of view"]
     assert measurements.page(graded.study)["attention"] == 1, "what is cut is said, and is nothing to correct"
@@ -280,7 +326,8 @@ def test_two_at_one_level_are_marked_until_one_is_corrected(graded):
     here = cells(graded)
     assert notes(here[5, "Fast"]) == []
     assert notes(here[4, "Fast"]) == ["corrected by hand, found as L4-L5"]
-    assert measurements.page(graded.study)["attention"] == 0, "what a person decided is not to be looked at again"
+    assert not any(here[level, "Fast"]["attention"] for level in (4, 5)), "what a person decided is not looked at again"
+    assert measurements.page(graded.study)["attention"] == 1, "the level 6 that was deleted"
 
 
 def test_each_measured_sequence_has_its_own_place():

@@ -113,6 +113,19 @@ def test_the_plans_reference_is_that_of_measurements_too(score_file, measurement
     assert [row["arm"] for row in table6] == ["Fast", "Standard"] * 2
 
 
+def test_a_quantity_without_the_reference_is_left_out_and_said(score_file, measurement_file, tmp_path):
+    lines = measurement_file.read_text().splitlines()
+    lines = [line for line in lines if ",body_volume_cm3," not in line or ",Standard," not in line]
+    measurement_file.write_text("\n".join(lines) + "\n")
+    out = tmp_path / "out"
+    done = analyse(score_file, out, "--measurements", measurement_file, cwd=tmp_path)
+    says = "body_volume_cm3 has no values of the reference arm Standard."
+    assert (done.returncode, done.stderr.strip()) == (0, f"Left out of table 6: {says}")
+    results = json.loads((out / "results.json").read_text())
+    assert {row["quantity"] for row in results["table6"]} == {"disc_height_mm"}
+    assert results["measurements_reason"] == says
+
+
 @pytest.mark.parametrize("at_fault", ["missing file", "bad score", "bad plan", "bad measurement", "out is a file"])
 def test_input_at_fault_is_one_sentence_and_code_1(score_file, tmp_path, at_fault):
     out, arguments = tmp_path / "out", []

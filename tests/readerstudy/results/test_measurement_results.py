@@ -149,6 +149,18 @@ def test_without_the_reference_the_other_results_stand(measured, client):
     assert 'id="table6"' not in text
 
 
+def test_a_sequence_without_the_reference_leaves_the_other_its_tables(measured, values, client):
+    alone = services.compute_results(study=measured.study).content
+    measure(measured.study, [row for row in values if row.arm != "Standard"], "AX T2")
+    content = services.compute_results(study=measured.study).content
+    assert [content[table] for table in TABLES] == [alone[table] for table in TABLES]
+    says = "disc_height_mm of AX T2 has no values of the reference arm Standard."
+    assert says in content["measurements_reason"]
+    text = page_of(measured, client)
+    assert f"Measurements that are in no table: {says}" in text
+    assert 'id="table6"' in text
+
+
 def test_an_arm_that_was_not_measured_has_a_dash(measured, client):
     Structure.objects.filter(measured__series__arm__name="Fast", kind="body").delete()
     content = services.compute_results(study=measured.study).content

@@ -140,6 +140,23 @@ def test_sequences_are_analysed_apart():
         assert len(found[name]) == 2 * len(alone[name])
 
 
+def test_only_what_the_reference_lacks_is_left_out():
+    rows = [
+        Measurement(r.quantity, r.arm, r.patient, r.level, r.value, sequence)
+        for sequence in ("SAG T1", "SAG T2 FS")
+        for r in random_measurements(7, patients=5)
+    ]
+    lacking = ("SAG T1", "body_volume_cm3")
+    held = [r for r in rows if r.arm != "Standard" or (r.sequence, r.quantity) != lacking]
+    whole, found = tables(rows), tables(held)
+    assert whole["measurements_reason"] is None
+    assert found["measurements_reason"] == "body_volume_cm3 of SAG T1 has no values of the reference arm Standard."
+    for name in ("table6", "table6a"):
+        assert found[name] == [row for row in whole[name] if (row["sequence"], row["quantity"]) != lacking]
+    with pytest.raises(AnalysisFault, match=r"SAG T1 has .* body_volume_cm3 of SAG T2 FS has no values"):
+        tables([row for row in rows if row.arm != "Standard"])
+
+
 def test_fewer_than_three_pairs_are_not_compared():
     rows = [row for row in random_measurements(8) if row.patient in ("P01", "P02") and row.level == "1"]
     found = tables(rows)

@@ -147,6 +147,45 @@ def test_a_body_with_a_metal_void_is_not_measured():
     assert "L4" in " ".join(found.remarks)
 
 
+def test_a_network_that_draws_around_a_void_hides_it_neither_in_the_body_nor_beside_it():
+    spine = labelled_spine(1)
+    image, bodies, discs = spine.volume.array.copy(), seen(spine.bodies), seen(spine.discs)
+    plane, row, column = np.median(np.argwhere(spine.bodies == 5), axis=0).astype(int)
+    rows, columns = np.ogrid[: image.shape[1], : image.shape[2]]
+    # A screw from behind: the hole in what the network sees is open to the canal, and reaches the disc above.
+    hole = (np.abs(rows - row) < 8) & (columns > column - 6) & (columns < column + 40)
+    hole = hole | ((np.abs(columns - column) < 8) & (rows > row - 30) & (rows < row))
+    for index in range(plane - 3, plane + 4):
+        for array in (image, bodies, discs):
+            array[index][hole] = 0
+    found = {one.name: one for one in structures_of(spine.volume.with_array(image), discs, bodies).structures}
+    for name in ("L4", "L3-L4"):
+        assert name not in found or (found[name].state == "excluded" and not found[name].measures)
+    assert found["L2"].state == found["L1-L2"].state == "measured"
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_a_picture_that_ends_above_the_sacrum_says_that_the_count_is_not_sure(padded: bool):
+    spine = labelled_spine(1)
+    last = int(np.median(np.argwhere(spine.bodies == 6)[:, 1]))
+    image = spine.volume.array.copy()
+    image[:, last:] = 0
+    shown = np.arange(image.shape[1])[None, :, None] < last
+    discs, bodies = (seen(np.where(shown, one, 0)) for one in (spine.discs, spine.bodies))
+    volume, end = (spine.volume.with_array(image), 232) if padded else (spine.volume, last)
+    found = structures_of(volume.with_array(volume.array[:, :end]), discs[:, :end], bodies[:, :end])
+    assert all(any("sacrum" in flag for flag in one.flags) for one in found.structures)
+    assert any("sacrum" in remark for remark in found.remarks)
+    lowest = max((one for one in found.structures if one.kind == "body"), key=lambda one: one.level)
+    assert lowest.state == "cut" and not lowest.measures
+
+
+def test_a_whole_sacrum_raises_no_doubt():
+    spine = labelled_spine(1)
+    found = structures_of(spine.volume, seen(spine.discs), seen(spine.bodies))
+    assert not any(one.flags for one in found.structures if one.state == "measured")
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [

@@ -31,7 +31,7 @@ def test_the_segmenters_report_is_that_of_their_numbers_and_of_the_installed_wei
     assert (tmp_path / "report.md").read_text() == (DOCS / "segmentation" / "report.md").read_text()
     for name in segmenters.NAMES:
         card = segmenters.read_card(name)
-        assert numbers["weights"][name] == card["sha256"]
+        assert (numbers["weights"][name], numbers["thresholds"][name]) == (card["sha256"], card["threshold"])
         assert card["metrics"]["summary"] == segmentation_report.summary(numbers)
 
 

@@ -52,7 +52,7 @@ class Command(BaseCommand):
         try:
             chosen_plan = AnalysisPlan() if plan is None else read_plan(plan)
             results = analyse(read_scores(scores), chosen_plan)
-            measured: dict[str, list[dict[str, Any]]] = {"table6": [], "table6a": []}
+            measured: dict[str, Any] = {"table6": [], "table6a": [], "measurements_reason": None}
             if measurements is not None:
                 measured = analyse_measurements(read_measurements(measurements), chosen_plan.reference_arm)
             texts = result_files({**results, **measured})
@@ -62,6 +62,8 @@ class Command(BaseCommand):
             write_files(out, texts)
         except OSError as error:
             self._fail(f"{out} cannot be written: {error.strerror or error}. Choose another folder.")
+        if measured["measurements_reason"]:
+            self.stderr.write(f"Left out of table 6: {measured['measurements_reason']}")
         self.stdout.write(f"Written to {out}: {', '.join(texts)}.")
 
     def _fail(self, sentence: str) -> None:

@@ -1,0 +1,99 @@
+"""What makes a structure unfit to be measured: the edge of the picture cuts it, or a signal void lies in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+from recon_worker.data import Volume
+from recon_worker.morphometry.structures import Kind
+
+Mask = npt.NDArray[np.bool_]
+
+EDGE_MM = 2.0
+"""Networks and smoothing draw back from the edge of the picture: what ends this near goes on outside."""
+CUT_AT_THE_SIDE = 0.6
+"""A body whose area in the first or last slice is more than this part of its largest goes on outside."""
+VOID_LEVEL = 0.12
+"""Signal below this part of the bodies' median is void, as metal makes it."""
+THINNEST_VOID_MM = 3.0
+"""Radius: cortical bone and ligaments are dark too, and thinner."""
+AROUND_MM = 2.0
+"""A network draws around a void: it is looked for this far beyond the structure and in the bays of its outline."""
+VOID_PART = 0.12
+"""Of a structure's volume: a larger void leaves no measurement."""
+
+
+@dataclass(frozen=True)
+class Edges:
+    """The rows and columns between which there is a picture (first, one after the last), and how near is an edge."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    margin: tuple[int, int]
+
+    @staticmethod
+    def of(volume: Volume) -> Edges:
+        """A border without any signal, as padding leaves it, is no picture."""
+        seen = volume.array != 0
+        spans = []
+        for axes in ((0, 2), (0, 1)):
+            places = np.flatnonzero(seen.any(axis=axes))
+            spans.append((int(places[0]), int(places[-1]) + 1))
+        margin = [max(1, round(EDGE_MM / step)) for step in volume.spacing_mm[1:]]
+        return Edges(spans[0], spans[1], (margin[0], margin[1]))
+
+    def cut(self, mask: Mask, kind: Kind) -> bool:
+        """Whether the structure `[slice, row, column]` goes on beyond the picture, a body also beyond its slices."""
+        rows, columns = np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))
+        if not rows.size:
+            return False
+        for places, span, margin in zip((rows, columns), (self.rows, self.columns), self.margin, strict=True):
+            if places[0] < span[0] + margin or places[-1] >= span[1] - margin:
+                return True
+        areas = mask.sum(axis=(1, 2))
+        return kind == "body" and bool(max(areas[0], areas[-1]) > CUT_AT_THE_SIDE * areas.max())
+
+
+def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
+    """Where the picture has no signal beside that of the `bodies`, `[slice, row, column]`."""
+    values = np.concatenate([volume.array[mask] for mask in bodies]) if bodies else np.zeros(0)
+    if not values.size:
+        return np.zeros(volume.array.shape, dtype=bool)
+    dark = np.asarray(volume.array, dtype=np.float32) < VOID_LEVEL * float(np.median(values))
+    return np.asarray(ndimage.binary_opening(dark, structure=_disk(THINNEST_VOID_MM, volume.spacing_mm)), dtype=bool)
+
+
+def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) -> bool:
+    """Whether voids take more than `VOID_PART` of the structure, its bays and its surroundings counted in."""
+    reach = _disk(AROUND_MM, spacing_mm)
+    window = _window(mask, [0, reach.shape[1], reach.shape[2]])
+    inside = ndimage.binary_dilation(_bays_filled(mask[window]), structure=reach)
+    return bool((inside & voids[window]).sum() > VOID_PART * mask.sum())
+
+
+def _bays_filled(mask: Mask) -> Mask:
+    """Each slice with what lies between two of its pixels, in a row or in a column."""
+
+    def between(axis: int) -> Mask:
+        forth = np.maximum.accumulate(mask, axis=axis)
+        back = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis=axis), axis)
+        return np.asarray(forth & back)
+
+    return between(1) | between(2)
+
+
+def _window(mask: Mask, margin: list[int]) -> tuple[slice, ...]:
+    found = ndimage.find_objects(mask.astype(np.uint8))[0]
+    return tuple(slice(max(0, part.start - more), part.stop + more) for part, more in zip(found, margin, strict=True))
+
+
+def _disk(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
+    """In-plane neighbourhood `[1, row, column]`."""
+    reach = [max(1, int(radius_mm / step)) for step in spacing_mm[1:]]
+    rows, columns = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
+    near = (rows * spacing_mm[1]) ** 2 + (columns * spacing_mm[2]) ** 2 <= max(radius_mm, *spacing_mm[1:]) ** 2
+    return np.asarray(near)[None]

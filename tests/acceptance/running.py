@@ -184,6 +184,11 @@ class StudyAtWork:
         assert row["kind"] != "done", "it ended before it could be disturbed"
         return bool(row["job"] and row["kind"] == "run")
 
+    def is_queued(self, acquisition: str, *, subject: str = "S01") -> bool:
+        """Whether this acquisition's job is there and waits for the worker."""
+        row = self.row(acquisition, subject=subject)
+        return bool(row["job"] and row["kind"] == "wait")
+
     def finished(self, *, subject: str = "S01") -> bool:
         """Whether the subject's series are there; a failure ends the wait."""
         page = self.page()

@@ -44,8 +44,8 @@ def kill(process_ids: list[int]) -> None:
 def stopped_in_mid_job(
     application: Application, raw: RawPair, *, also_fast: bool = True
 ) -> tuple[StudyAtWork, list[int]]:
-    """A study of whose jobs the worker has taken one, and the process that computes it, which is made to stand
-    still: a small job would be over before anything could happen to it."""
+    """A study of whose jobs the worker has taken the one of Standard, while that of Fast waits behind it, and the
+    process that computes it, which is made to stand still: a small job would be over before anything could happen."""
     wait_until(lambda: processes(application, "job"), seconds=60, says="the process that computes")
     # One that stands still while it imports never takes a job.
     wait_until(
@@ -58,9 +58,11 @@ def stopped_in_mid_job(
     for process_id in computing:
         os.kill(process_id, signal.SIGSTOP)
     study.upload(raw.standard, "Standard")
-    if also_fast:
-        study.upload(raw.fast, "Fast")
     wait_until(lambda: study.is_running("Standard"), seconds=60, says="the job in its midst")
+    if also_fast:
+        # Only now: files are checked side by side, and of two that come together the smaller one is often first.
+        study.upload(raw.fast, "Fast")
+        wait_until(lambda: study.is_queued("Fast"), seconds=60, says="the other job, behind it")
     return study, computing
 
 

@@ -30,6 +30,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     ------
     InputFault
         If the file is truncated or damaged, now or while it is being read.
+    MemoryError
+        If there is no room for one of its chunks.
     """
     try:
         file = h5py.File(path, "r", locking=False)
@@ -41,6 +43,9 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         with file:
             yield file
     except (OSError, RuntimeError, KeyError, ValueError, TypeError, OverflowError, MemoryError) as error:
+        # The size of chunks is checked before they are read: where there is no room for one, the machine is at fault.
+        if "memory allocation failed for chunk" in str(error):
+            raise MemoryError(str(error)) from error
         # h5py reports damaged trees, heaps, chunks and data types with all of these.
         raise InputFault("The HDF5 file is damaged: a part of its data cannot be read.", AGAIN) from error
 

@@ -129,7 +129,7 @@ def test_a_file_too_large_for_the_memory_is_said_so(store, monkeypatch):
     finally:
         process.close()
         (folder / "raw/large").unlink()
-    assert event == "failed" and payload["responsibility"] == "ours"
+    assert event == "failed" and payload["responsibility"] == "ours", payload
     assert payload["message"].startswith("The file needs more memory than the worker may use"), payload
 
 

@@ -77,15 +77,15 @@ def instances(
     return found
 
 
-def _disk(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
-    """In-plane neighbourhood `[1, row, column]`."""
+def disk(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
+    """In-plane neighbourhood `[1, row, column]` of all voxels whose centres are no farther than `radius_mm`."""
     reach = [int(radius_mm / step) for step in spacing_mm[1:]]
     rows, columns = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
     return np.asarray((rows * spacing_mm[1]) ** 2 + (columns * spacing_mm[2]) ** 2 <= radius_mm**2)[None]
 
 
 def _opened(mask: Mask, spacing_mm: tuple[float, float, float], radius_mm: float) -> Mask:
-    return np.asarray(ndimage.binary_opening(mask, structure=_disk(radius_mm, spacing_mm)), dtype=bool)
+    return np.asarray(ndimage.binary_opening(mask, structure=disk(radius_mm, spacing_mm)), dtype=bool)
 
 
 def _parted(mask: Mask, spacing_mm: tuple[float, float, float], neck_mm: float) -> npt.NDArray[np.int32]:

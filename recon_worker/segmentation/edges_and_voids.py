@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 
 from recon_worker.data import Volume
 from recon_worker.morphometry.structures import Kind
-
-Mask = npt.NDArray[np.bool_]
+from recon_worker.segmentation.cleaning import Mask, disk
 
 EDGE_MM = 2.0
 """Networks and smoothing draw back from the edge of the picture: what ends this near goes on outside."""
@@ -64,12 +62,12 @@ def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
     if not values.size:
         return np.zeros(volume.array.shape, dtype=bool)
     dark = np.asarray(volume.array, dtype=np.float32) < VOID_LEVEL * float(np.median(values))
-    return np.asarray(ndimage.binary_opening(dark, structure=_disk(THINNEST_VOID_MM, volume.spacing_mm)), dtype=bool)
+    return np.asarray(ndimage.binary_opening(dark, structure=disk(THINNEST_VOID_MM, volume.spacing_mm)), dtype=bool)
 
 
 def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) -> bool:
     """Whether voids take more than `VOID_PART` of the structure, its bays and its surroundings counted in."""
-    reach = _disk(AROUND_MM, spacing_mm)
+    reach = disk(AROUND_MM, spacing_mm)
     window = _window(mask, [0, reach.shape[1], reach.shape[2]])
     inside = ndimage.binary_dilation(_bays_filled(mask[window]), structure=reach)
     return bool((inside & voids[window]).sum() > VOID_PART * mask.sum())
@@ -89,11 +87,3 @@ def _bays_filled(mask: Mask) -> Mask:
 def _window(mask: Mask, margin: list[int]) -> tuple[slice, ...]:
     found = ndimage.find_objects(mask.astype(np.uint8))[0]
     return tuple(slice(max(0, part.start - more), part.stop + more) for part, more in zip(found, margin, strict=True))
-
-
-def _disk(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
-    """In-plane neighbourhood `[1, row, column]`."""
-    reach = [max(1, int(radius_mm / step)) for step in spacing_mm[1:]]
-    rows, columns = np.ogrid[-reach[0] : reach[0] + 1, -reach[1] : reach[1] + 1]
-    near = (rows * spacing_mm[1]) ** 2 + (columns * spacing_mm[2]) ** 2 <= max(radius_mm, *spacing_mm[1:]) ** 2
-    return np.asarray(near)[None]

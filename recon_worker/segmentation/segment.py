@@ -14,8 +14,8 @@ from recon_worker.morphometry.body_volume import body_volume_cm3
 from recon_worker.morphometry.disc_height import measure_disc
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
-from recon_worker.segmentation.cleaning import Probability, instances
-from recon_worker.segmentation.edges_and_voids import Edges, Mask, has_void, voids_of
+from recon_worker.segmentation.cleaning import Mask, Probability, instances
+from recon_worker.segmentation.edges_and_voids import Edges, has_void, voids_of
 from recon_worker.segmentation.naming import Named, Spine, name_levels
 from recon_worker.segmentation.probabilities import probabilities
 from recon_worker.segmentation.weights import load_weights

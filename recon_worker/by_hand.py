@@ -163,7 +163,12 @@ def segment_to_folder(
             described = {
                 "structures": [structure.as_json() for structure in found.structures],
                 "remarks": found.remarks,
-                "lineage": lineage(inputs=[], parameters={"measurements": found.lineage}, outputs=[]),
+                "lineage": lineage(
+                    # A scanner's names of files may tell the patient: images are named by their place in the stack.
+                    inputs=[_fingerprinted(path, f"slice {n}") for n, path in enumerate(read.files, start=1)],
+                    parameters={"measurements": found.lineage},
+                    outputs=[_fingerprinted(work / name, name) for name in (*FILES, MEASUREMENTS)],
+                ),
             }
             (work / STRUCTURES).write_text(json.dumps(described, indent=1) + "\n")
             for name in (*FILES, MEASUREMENTS, STRUCTURES):
@@ -172,6 +177,11 @@ def segment_to_folder(
         raise storage_fault(error) from error
     report("done", 1.0)
     return found.remarks
+
+
+def _fingerprinted(path: Path, name: str) -> dict[str, Any]:
+    digest, length = fingerprint(path)
+    return {"path": name, "sha256": digest, "bytes": length}
 
 
 def _write_measurements(path: Path, structures: Sequence[Structure]) -> None:

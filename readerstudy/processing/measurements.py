@@ -24,9 +24,9 @@ def measurement_rows(study: Study) -> list[dict[str, Any]]:
     Of the current series; not what is cut, excluded, or claims a level that another structure of its series claims too.
     """
     rows = []
-    for measured in _current(study):
+    for measured in current_measured(study):
         series = measured.series
-        for structure in _counting(measured.structures.all()):
+        for structure in counting(measured.structures.all()):
             value = structure.measures.get(QUANTITIES[Structure.Kind(structure.kind)])
             if value is not None:
                 rows.append(
@@ -47,7 +47,7 @@ def page(study: Study) -> dict[str, Any]:
     """The Measurements page: `groups`, one a subject and measured sequence, and `attention`, how many need a look."""
     arms = list(study.arms.order_by("order"))
     found: dict[tuple[Any, Any], dict[Any, MeasuredSeries]] = {}
-    for measured in _current(study):
+    for measured in current_measured(study):
         series = measured.series
         found.setdefault((series.subject, series.sequence), {})[series.arm_id] = measured
     groups = [_group(subject, sequence, arms, here) for (subject, sequence), here in found.items()]
@@ -65,7 +65,8 @@ def anchor(series: Series) -> str:
     return f"{series.subject.code}.{series.sequence_id}"
 
 
-def _current(study: Study) -> Iterable[MeasuredSeries]:
+def current_measured(study: Study) -> Iterable[MeasuredSeries]:
+    """What was measured in the current series, by subject, sequence and arm."""
     return (
         MeasuredSeries.objects.filter(series__study=study, series__is_current=True)
         .select_related("series__arm", "series__subject", "series__sequence")
@@ -74,7 +75,8 @@ def _current(study: Study) -> Iterable[MeasuredSeries]:
     )
 
 
-def _counting(structures: Iterable[Structure]) -> list[Structure]:
+def counting(structures: Iterable[Structure]) -> list[Structure]:
+    """Of one series and kind: what is measured, not left out, and alone at its level."""
     held = [one for one in structures if _has_value(one)]
     claims = Counter((one.kind, one.effective_level) for one in structures if not one.excluded_reason)
     return [one for one in held if claims[one.kind, one.effective_level] == 1]
@@ -145,8 +147,8 @@ def _has_value(structure: Structure) -> bool:
 
 
 def _value(structures: list[Structure], quantity: str) -> float | None:
-    counting = [one for one in _counting(structures) if quantity in one.measures]
-    return float(counting[0].measures[quantity]) if counting else None
+    held = [one for one in counting(structures) if quantity in one.measures]
+    return float(held[0].measures[quantity]) if held else None
 
 
 def _cell(

@@ -21,6 +21,7 @@ NAMES: Mapping[str, str] = {
     "table5.csv": "Agreement",
     "table6.csv": "Measurements",
     "table6a.csv": "Measurement agreement",
+    "table6b.csv": "What was not measured",
     "scores.csv": "Scores",
     "measurements.csv": "Measured values",
     "results.json": "All, JSON",
@@ -31,7 +32,7 @@ SIMULATED_COLUMN = {"grades": "simulated"}
 """Added to every row of a study whose grades are simulated; `analyse` ignores further columns."""
 
 
-OF_MEASUREMENTS = ("table6.csv", "table6a.csv", "measurements.csv")
+OF_MEASUREMENTS = ("table6.csv", "table6a.csv", "table6b.csv", "measurements.csv")
 
 
 def names(content: Mapping[str, Any]) -> dict[str, str]:

@@ -61,15 +61,36 @@ def measurement_page(
     return parts
 
 
-def table6_lines(
-    parts: Sequence[Row], *, arms: Sequence[str], colours: Mapping[str, str]
-) -> list[dict[str, Any]]:
+def table6_lines(parts: Sequence[Row], *, arms: Sequence[str], colours: Mapping[str, str]) -> list[dict[str, Any]]:
     """Table 6 as the paper has it: a line for each arm, a cell for each part of `measurement_page`, None where the arm
     was not measured."""
     measured = [arm for arm in arms if any(arm in part["lines"] for part in parts)]
     return [
         {"arm": arm, "colour": colours[arm], "cells": [part["lines"].get(arm) for part in parts]} for arm in measured
     ]
+
+
+FATES = {
+    "value": "Measured", "cut": "Cut by the field of view", "not_measured": "Signal void", "left_out": "Left out",
+    "same_level": "Level claimed twice", "not_found": "Not found", "series_not_measured": "Series not measured",
+    "matched": "In every arm",
+}  # fmt: skip
+"""Columns of table 6b on the page."""
+
+
+def table6b_parts(content: Mapping[str, Any], *, colours: Mapping[str, str]) -> list[dict[str, Any]]:
+    """What became of the levels, a part for each sequence and quantity; empty for results from before it was told."""
+    parts: dict[tuple[str, str], dict[str, Any]] = {}
+    for row in content.get("table6b", []):
+        title, _ = TITLES.get(row["quantity"], (row["quantity"], ""))
+        part = parts.setdefault(
+            (row["sequence"], row["quantity"]),
+            {"title": title, "sequence": row["sequence"], "levels": row["levels"], "lines": []},
+        )
+        cells = [row[fate] for fate in FATES]
+        colour = colours[row["arm"]]
+        part["lines"].append({"arm": row["arm"], "colour": colour, "cells": cells, "reasons": row["reasons"]})
+    return list(parts.values())
 
 
 def _line(row: Row, reference_mean: float | None) -> dict[str, Any]:

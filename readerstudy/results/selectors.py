@@ -11,6 +11,7 @@ from readerstudy.faults import Refusal
 from readerstudy.processing.levels import QUANTITIES
 from readerstudy.processing.measurements import measurement_rows
 from readerstudy.processing.models import Series
+from readerstudy.processing.structure_fates import structure_fates as fates_of
 from readerstudy.reading.models import Grade
 from readerstudy.reading.selectors import current_grades, progress
 from readerstudy.statistics.analysis import cells, estimation_cell
@@ -168,6 +169,13 @@ def measurements(study: Study) -> list[dict[str, Any]]:
             row["patient"], row["level"],
         ),
     )  # fmt: skip
+
+
+def structure_fates(study: Study) -> list[dict[str, Any]]:
+    """Table 6b: how many levels of each arm have a value, and what became of the others. Raises Refusal before
+    unblinding."""
+    require_unblinded(study)
+    return fates_of(study)
 
 
 def measurement_tables(rows: Sequence[Mapping[str, Any]], plan: AnalysisPlan) -> dict[str, Any]:

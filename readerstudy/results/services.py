@@ -44,6 +44,7 @@ def compute_results(*, study: Study, actor: User | None = None) -> Result:
         **hashes,
         **content,
         "arms": compared(study)["arms"],
+        "table6b": selectors.structure_fates(study),
         "noise_reduction": selectors.noise_reductions(study),
     }
     result = Result.objects.create(

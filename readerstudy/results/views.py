@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
 from readerstudy.results import downloads, pages, selectors, services, words
-from readerstudy.results.measurement_pages import measurement_page, table6_lines
+from readerstudy.results.measurement_pages import FATES, measurement_page, table6_lines, table6b_parts
 from readerstudy.studies.models import Study
 from readerstudy.studies.policies import STAFF_ROLES, study_for
 
@@ -59,6 +59,8 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
             ),
             "measurements": parts,
             "table6": table6_lines(parts, arms=arms, colours=colours),
+            "table6b": table6b_parts(result.content, colours=colours),
+            "fates": FATES.values(),
             "measurements_reason": result.content.get("measurements_reason"),
             "chains": [arm for arm in study_arms if arm.chain_words],
             "downloads": downloads.names(result.content),

@@ -25,6 +25,10 @@ MEASUREMENT_TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
         "loa_high", "reason",
     ),
     "table6a": ("sequence", "quantity", "arm", "level", "n_pairs", *COMPARED, "reason"),
+    "table6b": (
+        "sequence", "quantity", "arm", "series", "series_failed", "levels", "value", "cut", "not_measured", "left_out",
+        "same_level", "not_found", "series_not_measured", "matched", "reasons",
+    ),
 }  # fmt: skip
 """Of a study with measurements."""
 NOTHING: Mapping[str, str] = {}

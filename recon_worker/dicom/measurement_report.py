@@ -86,7 +86,8 @@ def write_measurement_report(
     """Write the measurements of a series.
 
     Every structure that has a segment gets a group that refers to it; measures are written for those of state
-    "measured" alone, of the others it is said why there are none.
+    "measured" alone, of the others it is said why there are none. What should be looked at before a name or a value
+    is believed (`Structure.flags`) stands in the group as comments.
 
     Parameters
     ----------
@@ -112,24 +113,27 @@ def write_measurement_report(
         if place not in segmentation.segments:
             continue
         anatomy = ANATOMY[structure.kind][structure.level]
-        groups.append(
-            sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-                tracking_identifier=sr.TrackingIdentifier(uid=segmentation.tracking[place], identifier=anatomy.label),
-                referenced_segment=sr.ReferencedSegment(
-                    sop_class_uid=SegmentationStorage,
-                    sop_instance_uid=segmentation.instance_uid,
-                    segment_number=segmentation.segments[place],
-                    source_series=sr.SourceSeriesForSegmentation(reference.series),
-                ),
-                finding_category=Code("91723000", "SCT", "Anatomical Structure"),
-                finding_type=anatomy.structure,
-                finding_sites=[sr.FindingSite(anatomic_location=anatomy.region or anatomy.structure)],
-                measurements=_measurements(structure) if structure.state == "measured" else None,
-                qualitative_evaluations=[sr.QualitativeEvaluation(name=STATE, value=STATES[structure.state])]
-                if structure.state != "measured"
-                else None,
-            )
+        group = sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+            tracking_identifier=sr.TrackingIdentifier(uid=segmentation.tracking[place], identifier=anatomy.label),
+            referenced_segment=sr.ReferencedSegment(
+                sop_class_uid=SegmentationStorage,
+                sop_instance_uid=segmentation.instance_uid,
+                segment_number=segmentation.segments[place],
+                source_series=sr.SourceSeriesForSegmentation(reference.series),
+            ),
+            finding_category=Code("91723000", "SCT", "Anatomical Structure"),
+            finding_type=anatomy.structure,
+            finding_sites=[sr.FindingSite(anatomic_location=anatomy.region or anatomy.structure)],
+            measurements=_measurements(structure) if structure.state == "measured" else None,
+            qualitative_evaluations=[sr.QualitativeEvaluation(name=STATE, value=STATES[structure.state])]
+            if structure.state != "measured"
+            else None,
         )
+        # TID 1411 is extensible, and a comment (121106, DCM) is how TID 1500 documents carry free text.
+        group[0].ContentSequence.extend(
+            sr.TextContentItem(codes.DCM.Comment, flag, sr.RelationshipTypeValues.CONTAINS) for flag in structure.flags
+        )
+        groups.append(group)
     observer = sr.ObserverContext(
         observer_type=codes.DCM.Device,
         observer_identifying_attributes=sr.DeviceObserverIdentifyingAttributes(

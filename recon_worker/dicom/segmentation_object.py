@@ -141,5 +141,7 @@ def write_segmentation(
         content_description="Intervertebral discs and vertebral bodies",
         series_description="Segmentation of discs and vertebral bodies",
     )
+    # Of type 2 in the Content Identification Macro (PS3.3 table 10-12): there and empty, nobody drew by hand.
+    dataset.ContentCreatorName = ""
     write_settled(dataset, uid_key=uid_key, name="segmentation", path=path)
     return written

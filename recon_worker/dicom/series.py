@@ -54,10 +54,14 @@ COPY_AGAIN = "Export the series again."
 
 @dataclass(frozen=True)
 class ImageSeries:
-    """A series as it was found: the volume, and the UIDs by which its images are referred to, in slice order."""
+    """A series as it was found: the volume, the UIDs by which its images are referred to, and their files.
+
+    UIDs and files are in slice order.
+    """
 
     volume: Volume
     reference: SeriesReference
+    files: tuple[Path, ...]
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,7 @@ def _read(folder: Path) -> ImageSeries:
             frame_of_reference=str(first.header.get("FrameOfReferenceUID") or keyed_uid(random_uid_key(), "frame")),
             instances=tuple(_uid(image, "SOPInstanceUID") for image in images),
         ),
+        tuple(image.path for image in images),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import subprocess
@@ -77,6 +78,18 @@ def test_the_table_holds_what_was_measured(segmented):
         assert value == pytest.approx(true[key], **({"abs": 1.5} if key[0] == "disc_height_mm" else {"rel": 0.08}))
     described = json.loads((segmented[1] / "structures.json").read_text())
     assert len(described["structures"]) == 13 and described["lineage"]["code"]["name"] == "recon_worker"
+
+
+def test_the_lineage_tells_every_image_that_was_read_and_every_file_that_was_written(segmented):
+    series, out = segmented
+    lineage = json.loads((out / "structures.json").read_text())["lineage"]
+    contents = {hashlib.sha256(path.read_bytes()).hexdigest() for path in (series / "dicom").glob("*.dcm")}
+    assert {one["sha256"] for one in lineage["inputs"]} == contents
+    assert [one["path"] for one in lineage["inputs"]] == [f"slice {n}" for n in range(1, len(contents) + 1)]
+    written = {one["path"]: one["sha256"] for one in lineage["outputs"]}
+    assert written == {
+        name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in WRITTEN - {"structures.json"}
+    }
 
 
 def test_the_objects_open_and_refer_to_the_series(segmented):

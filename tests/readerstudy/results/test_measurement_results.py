@@ -13,6 +13,7 @@ from django.urls import reverse
 from readerstudy.audit.models import Event
 from readerstudy.faults import Refusal
 from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.processing.structure_fates import FATES
 from readerstudy.results import downloads, selectors, services, words
 from readerstudy.results.models import Result
 from readerstudy.statistics.measurements import MeasurementTable, analyse_measurements, read_measurements
@@ -67,6 +68,65 @@ def test_downloads_can_be_analysed_again(measured, tmp_path):
         assert [line["bias"] for line in lines] == [
             "" if row["bias"] is None else repr(row["bias"]) for row in stored[table]
         ]
+
+
+def fates_of(graded, kind="disc"):
+    quantity = {"disc": "disc_height_mm", "body": "body_volume_cm3"}[kind]
+    rows = services.compute_results(study=graded.study).content["table6b"]
+    for row in rows:
+        assert row["levels"] == sum(row[fate] for fate in FATES)
+    return {row["arm"]: row for row in rows if row["quantity"] == quantity}
+
+
+def told(row):
+    """What is not zero."""
+    return {fate: row[fate] for fate in FATES if row[fate]}
+
+
+def test_every_level_has_a_fate_in_every_arm(measured):
+    whole = fates_of(measured)
+    assert {arm: told(row) for arm, row in whole.items()} == {
+        arm: {"value": 36} for arm in ("Standard", "Fast", "Fast DL50")
+    }
+    structure(measured, "Fast", 1).delete()
+    Structure.objects.filter(pk=structure(measured, "Fast", 2).pk).update(state="cut")
+    Structure.objects.filter(pk=structure(measured, "Fast", 3).pk).update(state="excluded")
+    Structure.objects.filter(pk=structure(measured, "Fast", 4).pk).update(excluded_reason="A herniation.")
+    Structure.objects.filter(pk=structure(measured, "Fast", 5, patient="P03").pk).update(excluded_reason="A herniation")
+    Structure.objects.filter(pk=structure(measured, "Fast", 5).pk).update(corrected_level=6)
+    Structure.objects.filter(pk=structure(measured, "Fast DL50", 1, patient="P04").pk).update(measures={})
+    failed = structure(measured, "Fast", 1, patient="P05").measured
+    failed.structures.all().delete()
+    MeasuredSeries.objects.filter(pk=failed.pk).update(fault_message="No lumbar spine was found in the series.")
+    structure(measured, "Fast DL50", 1, patient="P06").measured.delete()
+    now = fates_of(measured)
+    assert told(now["Standard"]) == {"value": 36}
+    # Of P02 the six levels are gone, cut, void, left out, and two on one level; of P03 one is left out.
+    assert told(now["Fast"]) == {
+        "value": 36 - 6 - 6 - 1, "cut": 1, "not_measured": 1, "left_out": 2, "same_level": 1, "not_found": 2,
+        "series_not_measured": 6,
+    }  # fmt: skip
+    assert told(now["Fast DL50"]) == {"value": 29, "not_measured": 1, "series_not_measured": 6}
+    assert (now["Fast"]["series"], now["Fast"]["series_failed"], now["Fast DL50"]["series_failed"]) == (6, 1, 0)
+    assert now["Fast"]["reasons"] == "A herniation (2); No lumbar spine was found in the series (1)"
+    table6 = services.compute_results(study=measured.study).content["table6"]
+    for kind, quantity in (("disc", "disc_height_mm"), ("body", "body_volume_cm3")):
+        matched = {row["matched"] for row in fates_of(measured, kind).values()}
+        assert matched == {row["n"] for row in table6 if row["quantity"] == quantity}
+
+
+def test_the_page_and_the_download_tell_what_was_not_measured(measured, client):
+    Structure.objects.filter(pk=structure(measured, "Fast", 4).pk).update(excluded_reason="A <herniation>.")
+    text = page_of(measured, client)
+    shown = text[text.index('id="table6b"') : text.index("measured-0")]
+    assert "Left out" in shown and "A &lt;herniation&gt; (1)" in shown
+    line = re.search(r"</i>Fast</th>(.*?)</tr>", shown)
+    assert re.findall("<td>(.*?)</td>", line[1])[:8] == ["35", "–", "–", "1", "–", "–", "–", "35"]
+    lines = list(
+        csv.DictReader(io.StringIO(downloads.download_text(study=measured.study, actor=None, name="table6b.csv")))
+    )
+    assert [one["left_out"] for one in lines] == ["0", "1", "0", "0", "0", "0"]
+    assert lines[1]["reasons"] == "A <herniation> (1)"
 
 
 def test_two_measured_sequences_stand_beside_each_other(measured, values):
@@ -131,9 +191,7 @@ def test_without_measurements_nothing_of_them(graded, client):
 
 def test_a_result_stored_before_there_were_measurements_is_still_shown(graded, client):
     result = services.compute_results(study=graded.study)
-    content = {
-        name: value for name, value in result.content.items() if name not in (*TABLES, "measurements_reason")
-    }
+    content = {name: value for name, value in result.content.items() if name not in (*TABLES, "measurements_reason")}
     Result.objects.filter(pk=result.pk).update(content=content)
     assert 'id="table4"' in page_of(graded, client)
     assert downloads.download_text(study=graded.study, actor=None, name="table6a.csv").count("\n") == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import struct
 import subprocess
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ def convert(dicom: Path, out: Path) -> Nifti:
 def read(path: Path) -> Nifti:
     """A single-file NIfTI-1 image with a scanner affine (nifti1.h: dim at 40, datatype at 70, vox_offset at 108, sform
     at 252 and 280). NIfTI's x and y run to the right and to anterior, DICOM's to the left and to posterior."""
-    content = path.read_bytes()
+    content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
     assert content[344:348] == b"n+1\0"
     dimensions = struct.unpack_from("<8h", content, 40)
     kind = {4: "<i2", 512: "<u2"}[struct.unpack_from("<h", content, 70)[0]]

@@ -12,6 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom.sr.codedict import codes
+from scipy.spatial import cKDTree
 
 from recon_worker.data import Volume
 from recon_worker.dicom.anatomy_codes import ANATOMY
@@ -22,20 +23,24 @@ from recon_worker.dicom.segmentation_object import WrittenSegmentation, write_se
 from recon_worker.dicom.series import read_image_series
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Structure
+from tests.recon_worker.dicom.dcmqi import read_report, read_segmentation
 from tests.recon_worker.dicom.test_authoring import OBLIQUE, SAGITTAL, make_volume
 from tests.recon_worker.dicom.test_series import write_vendor_series
 
 KEY = b"k" * 32
 
 
-def found(kind: str, level: int, state: str = "measured", **measures: float) -> Structure:
-    return Structure(kind, level, level_name(kind, level), state, measures, (0.0, 0.0, 0.0))
+FLAG = "the lowest disc is much smaller than the others; transitional anatomy is possible: check the level"
+
+
+def found(kind: str, level: int, state: str = "measured", *flags: str, **measures: float) -> Structure:
+    return Structure(kind, level, level_name(kind, level), state, measures, (0.0, 0.0, 0.0), list(flags))
 
 
 STRUCTURES = [
     found("body", 6, body_volume_cm3=30.512345),
     found("body", 7, "excluded"),
-    found("disc", 5, disc_height_mm=9.87654321, disc_mean_height_mm=8.0, disc_area_mm2=300.0),
+    found("disc", 5, "measured", FLAG, disc_height_mm=9.87654321, disc_mean_height_mm=8.0, disc_area_mm2=300.0),
     found("disc", 6, "cut"),
     found("disc", 1),  # named, but no voxel is left of it: no segment
 ]
@@ -98,7 +103,40 @@ def test_dcentvfy_finds_images_and_objects_of_one_study(written):
     assert "Error" not in said.stdout + said.stderr and said.returncode == 0
 
 
-def test_a_third_party_reads_equal_masks_at_equal_places(written):
+def test_dcmqi_reads_equal_masks_at_equal_places(written, tmp_path):
+    volume, out, segmentation = written
+    read = read_segmentation(out / "segmentation.dcm", tmp_path / "dcmqi")
+    assert len(read.masks) == 4
+    labels = label_maps(volume)
+    for (kind, level), number in segmentation.segments.items():
+        seen, told = read.masks[number], read.attributes[number]
+        ours = np.argwhere(labels[kind] == level) @ volume.affine[:3, :3].T + volume.affine[:3, 3]
+        theirs = np.argwhere(seen.array > 0) @ seen.affine[:3, :3].T + seen.affine[:3, 3]
+        apart, _ = cKDTree(theirs).query(ours)
+        assert len(ours) == len(theirs) and apart.max() < 0.01
+        assert told["SegmentLabel"] == ANATOMY[kind][level].label
+        assert told["SegmentAlgorithmType"] == "AUTOMATIC"
+        assert told["TrackingUniqueIdentifier"] == segmentation.tracking[kind, level]
+        code = told["SegmentedPropertyTypeCodeSequence"]
+        assert (code["CodeValue"], code["CodingSchemeDesignator"]) == (ANATOMY[kind][level].structure.value, "SCT")
+
+
+def test_dcmqi_reads_the_measures(written, tmp_path):
+    _, out, segmentation = written
+    read = read_report(out / "report.dcm", tmp_path / "dcmqi")
+    groups = {group["TrackingUniqueIdentifier"]: group for group in read["Measurements"]}
+    assert len(groups) == 4
+    for structure in STRUCTURES[:4]:
+        place = (structure.kind, structure.level)
+        group = groups[segmentation.tracking[place]]
+        assert group["segmentationSOPInstanceUID"] == segmentation.instance_uid
+        assert group["ReferencedSegment"] == segmentation.segments[place]
+        values = [(float(item["value"]), item["units"]["CodeValue"]) for item in group["measurementItems"]]
+        units = {"disc_height_mm": "mm", "disc_mean_height_mm": "mm", "disc_area_mm2": "mm2", "body_volume_cm3": "cm3"}
+        assert values == [(pytest.approx(value, abs=5e-5), units[key]) for key, value in structure.measures.items()]
+
+
+def test_highdicom_reads_equal_masks_at_equal_places(written):
     volume, out, segmentation = written
     read = highdicom.seg.segread(out / "segmentation.dcm")
     assert read.SegmentationType == "BINARY" and read.number_of_segments == 4
@@ -152,10 +190,11 @@ def test_the_report_holds_the_measures_and_points_at_the_segments(written):
 
 @pytest.mark.skipif(shutil.which("dsrdump") is None, reason="dsrdump (Debian package dcmtk) is not installed")
 def test_dcmtk_renders_the_report_and_the_segmentation(written):
-    said = subprocess.run(["dsrdump", written[1] / "report.dcm"], capture_output=True, text=True)
+    said = subprocess.run(["dsrdump", "+Pl", written[1] / "report.dcm"], capture_output=True, text=True)
     assert said.returncode == 0
     assert '"Volume")="30.5123" (cm3,UCUM,"cubic centimeter")' in said.stdout
     assert '"Height")="9.8765" (mm,UCUM,"millimeter")' in said.stdout
+    assert said.stdout.count("Comment") == 1 and FLAG in said.stdout
     said = subprocess.run(["dcmdump", "+P", "SegmentLabel", written[1] / "segmentation.dcm"], capture_output=True)
     assert said.stdout.decode().count("SegmentLabel") == 4
 

@@ -35,7 +35,7 @@ def page(request: HttpRequest, study_id: UUID) -> HttpResponse:
         "study": study,
         "membership": membership,
         "tab": "measurements",
-        "page": measurements.page(study),
+        "page": measurements.page(study, shown=request.GET.get("shown", "")),
         "may_correct": is_coordinator and policies.may_correct_measurements(study),
     }
     response = render(request, "processing/measurements.html", context)
@@ -66,7 +66,10 @@ def correct(request: HttpRequest, study_id: UUID, structure_id: int) -> HttpResp
         if act == "level":
             level = request.POST.get("level", "")
             services.correct_level(
-                structure_id=structure.pk, level=int(level) if LEVEL.fullmatch(level) else 0, actor=actor
+                structure_id=structure.pk,
+                level=int(level) if LEVEL.fullmatch(level) else 0,
+                reason=request.POST.get("reason", ""),
+                actor=actor,
             )
         elif act == "exclude":
             services.exclude_structure(structure_id=structure.pk, reason=request.POST.get("reason", ""), actor=actor)
@@ -77,4 +80,4 @@ def correct(request: HttpRequest, study_id: UUID, structure_id: int) -> HttpResp
     except Refusal as refusal:
         messages.error(request, str(refusal))
     place = measurements.anchor(structure.measured.series)
-    return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"#{place}")
+    return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"?shown={place}#{place}")

@@ -15,6 +15,8 @@ DIGITS = {"disc": 1, "body": 1}
 UNITS = {"disc": "mm", "body": "cm³"}
 NO_CALL_TO_LOOK = ("Cut by the field of view", "With a signal void", "Levels above T12 show")
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
+GROUPS_A_PAGE = 8
+"""Each is some 90 kilobytes of page."""
 TITLES = {"disc": "Disc height", "body": "Body volume"}
 
 
@@ -43,16 +45,27 @@ def measurement_rows(study: Study) -> list[dict[str, Any]]:
     return rows
 
 
-def page(study: Study) -> dict[str, Any]:
-    """The Measurements page: `groups`, one a subject and measured sequence, and `attention`, how many need a look."""
+def page(study: Study, shown: str = "") -> dict[str, Any]:
+    """The Measurements page: `groups`, one a subject and measured sequence, and `attention`, how many need a look.
+
+    `on_page` are the `GROUPS_A_PAGE` groups among which is the one whose anchor is `shown`, else the first ones, `here`
+    their anchors; `earlier` and `later` the anchors with which the pages beside this one begin, empty if there is none.
+    """
     arms = list(study.arms.order_by("order"))
     found: dict[tuple[Any, Any], dict[Any, MeasuredSeries]] = {}
     for measured in current_measured(study):
         series = measured.series
         found.setdefault((series.subject, series.sequence), {})[series.arm_id] = measured
     groups = [_group(subject, sequence, arms, here) for (subject, sequence), here in found.items()]
+    place = next((number for number, group in enumerate(groups) if group["anchor"] == shown), 0)
+    first = place - place % GROUPS_A_PAGE
+    starts = [group["anchor"] for group in groups[::GROUPS_A_PAGE]]
     return {
         "groups": groups,
+        "on_page": groups[first : first + GROUPS_A_PAGE],
+        "earlier": starts[first // GROUPS_A_PAGE - 1] if first else "",
+        "later": starts[first // GROUPS_A_PAGE + 1] if first + GROUPS_A_PAGE < len(groups) else "",
+        "here": {group["anchor"] for group in groups[first : first + GROUPS_A_PAGE]},
         "arms": arms,
         "attention": sum(group["attention"] for group in groups),
         "several_sequences": len({group["sequence"] for group in groups}) > 1,
@@ -171,7 +184,8 @@ def _cell(
                 looks.append(f"{difference:+.{DIGITS[kind]}f} {UNITS[kind]} from the reference")
         told = [] if one.state == Structure.State.MEASURED else [one.get_state_display()]
         if one.corrected_level:
-            told.append(f"corrected by hand, found as {names(kind)[one.matched_level or one.level]}")
+            found = names(kind)[one.matched_level or one.level]
+            told.append(f"corrected by hand, found as {found}: {one.corrected_reason}".removesuffix(": "))
         entries.append(
             {
                 "structure": one,

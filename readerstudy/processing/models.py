@@ -174,6 +174,7 @@ class Structure(models.Model):
         null=True, help_text="Of the reference arm's structure at its place, where that is named otherwise."
     )
     corrected_level = models.PositiveSmallIntegerField(null=True, help_text="By the coordinator.")
+    corrected_reason = models.TextField(blank=True, help_text="Why, in the coordinator's words.")
     state = models.CharField(max_length=8, choices=State)
     measures = models.JSONField(default=dict)
     centroid_mm = models.JSONField(help_text="LPS, in the frame of the series")

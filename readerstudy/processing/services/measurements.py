@@ -16,10 +16,11 @@ LONGEST_REASON = 500
 
 
 @transaction.atomic
-def correct_level(*, structure_id: int, level: int, actor: User) -> Structure:
-    """Say which level a structure is. Its own level again takes the correction back.
+def correct_level(*, structure_id: int, level: int, reason: str, actor: User) -> Structure:
+    """Say which level a structure is, and why. Its own level again takes the correction back.
 
-    Raises Refusal for a level that there is not or that another structure of the series has, and after the lock.
+    Raises Refusal without a reason, for a level that there is not or that another structure of the series has, and
+    after the lock.
     """
     structure = _open(structure_id, actor)
     if level not in names(structure.kind):
@@ -32,10 +33,13 @@ def correct_level(*, structure_id: int, level: int, actor: User) -> Structure:
             "Correct or leave out that one first.",
         )
     before = structure.effective_level
+    if before == level:
+        return structure
+    reason = _told(reason, "A level is corrected for a reason.")
     structure.corrected_level = None if level == found else level
-    structure.save(update_fields=["corrected_level"])
-    if before != level:
-        _record(structure, actor, "processing.level_corrected", before=before, after=level)
+    structure.corrected_reason = "" if level == found else reason
+    structure.save(update_fields=["corrected_level", "corrected_reason"])
+    _record(structure, actor, "processing.level_corrected", before=before, after=level, reason=reason)
     return structure
 
 
@@ -44,16 +48,12 @@ def exclude_structure(*, structure_id: int, reason: str, actor: User) -> Structu
     """Leave a structure out of the results. Raises Refusal without a reason, where it is left out already, and after
     the lock."""
     structure = _open(structure_id, actor)
-    reason = reason.strip()
     if structure.excluded_reason:
         raise Refusal(
             f"{structure.excluded_by} left this {structure.get_kind_display()} out already.",
             "Include it again to give another reason.",
         )
-    if not reason:
-        raise Refusal("A structure is left out for a reason.", "Write it down.")
-    if len(reason) > LONGEST_REASON:
-        raise Refusal(f"The reason has more than {LONGEST_REASON} letters.", "Shorten it.")
+    reason = _told(reason, "A structure is left out for a reason.")
     structure.excluded_reason, structure.excluded_by, structure.excluded_at = reason, actor, timezone.now()
     structure.save(update_fields=["excluded_reason", "excluded_by", "excluded_at"])
     _record(structure, actor, "processing.structure_excluded", reason=reason)
@@ -73,6 +73,16 @@ def include_structure(*, structure_id: int, actor: User) -> Structure:
         structure.save(update_fields=["excluded_reason", "excluded_by", "excluded_at"])
         _record(structure, actor, "processing.structure_included", reason=reason)
     return structure
+
+
+def _told(reason: str, rule: str) -> str:
+    """The reason as it is kept. Raises Refusal, with the rule, where there is none, and where it is too long."""
+    reason = reason.strip()
+    if not reason:
+        raise Refusal(rule, "Write it down.")
+    if len(reason) > LONGEST_REASON:
+        raise Refusal(f"The reason has more than {LONGEST_REASON} letters.", "Shorten it.")
+    return reason
 
 
 def _open(structure_id: int, actor: User) -> Structure:

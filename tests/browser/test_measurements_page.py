@@ -45,12 +45,13 @@ def test_every_corner_of_a_table_opens_whole_and_a_refusal_is_seen(browser, live
         last = structure(graded, 6, patient="P02")
         page.locator(f"[popovertarget=structure-{last.pk}]").click()
         page.locator(".about:popover-open select").select_option("5")
+        page.locator(".about:popover-open input[name=reason]").first.fill("counted again")
         page.locator(".about:popover-open").get_by_role("button", name="Correct").click()
         until(lambda: page.locator(".notice").count() == 1, says="A refusal")
         box = page.locator(".notice").bounding_box()
         assert box is not None and 0 <= box["y"] < 900 and page.evaluate("() => scrollY") > 0
         page.locator(f"[popovertarget=structure-{last.pk}]").click()
-        page.locator(".about:popover-open input[name=reason]").fill("a fold over the disc")
+        page.locator(".about:popover-open input[name=reason]").last.fill("a fold over the disc")
         page.locator(".about:popover-open").get_by_role("button", name="Leave out").click()
         until(lambda: page.locator(".entry.excluded").count() == 1, says="A disc left out")
         assert [event.details["reason"] for event in corrections(graded)] == ["a fold over the disc"]

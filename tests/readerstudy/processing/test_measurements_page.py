@@ -154,12 +154,13 @@ def test_a_series_without_a_picture_has_none(graded):
 
 def test_a_level_is_corrected_and_a_disc_left_out_and_included_on_the_page(graded):
     structure(graded, 6).delete()
-    answer = post(graded, structure(graded, 5), act="level", level="6")
+    answer = post(graded, structure(graded, 5), act="level", level="6", reason="the <rib> is lower")
     assert answer.status_code == 302
     assert structure(graded, 5).corrected_level == 6
-    assert "Corrected by hand, found as L4-L5." in shown(graded)
-    place = answer["Location"].removeprefix(page_address(graded))
-    assert f'id="{place.removeprefix("#")}"' in shown(graded), "back to where it was"
+    assert "Corrected by hand, found as L4-L5: the &lt;rib&gt; is lower." in shown(graded)
+    back, place = answer["Location"].split("#")
+    assert back == f"{page_address(graded)}?shown={place}"
+    assert f'id="{place}"' in shown(graded), "back to where it was"
     post(graded, structure(graded, 3), act="exclude", reason="<b>motion</b>")
     text = shown(graded)
     assert "Left out by coordinator: &lt;b&gt;motion&lt;/b&gt;" in text
@@ -172,7 +173,7 @@ def test_a_level_is_corrected_and_a_disc_left_out_and_included_on_the_page(grade
 @pytest.mark.parametrize("level", ["", "0", "7", "-1", "5.0", "²", "nine", "9" * 5000])
 def test_a_level_that_there_is_not_is_refused_in_words(graded, level):
     client = logged_in(graded.coordinator)
-    assert post(graded, structure(graded, 3), client, act="level", level=level).status_code == 302
+    assert post(graded, structure(graded, 3), client, act="level", level=level, reason="counted again").status_code == 302
     assert "There is no such level of a disc. Choose one of the list." in words_of(shown(graded, client))
     assert structure(graded, 3).corrected_level is None
 
@@ -180,7 +181,7 @@ def test_a_level_that_there_is_not_is_refused_in_words(graded, level):
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"act": "level", "level": "4"}, "Another disc of this series is L3-L4 already."),
+        ({"act": "level", "level": "4", "reason": "x"}, "Another disc of this series is L3-L4 already."),
         ({"act": "exclude"}, "A structure is left out for a reason."),
         ({"act": "exclude", "reason": " "}, "A structure is left out for a reason."),
     ],
@@ -322,10 +323,10 @@ def test_two_at_one_level_are_marked_until_one_is_corrected(graded):
         "two structures of the series have this level: none counts",
         "two structures of the series have this level: none counts",
     ]
-    post(graded, structure(graded, 4), act="level", level="4")
+    post(graded, structure(graded, 4), act="level", level="4", reason="counted again")
     here = cells(graded)
     assert notes(here[5, "Fast"]) == []
-    assert notes(here[4, "Fast"]) == ["corrected by hand, found as L4-L5"]
+    assert notes(here[4, "Fast"]) == ["corrected by hand, found as L4-L5: counted again"]
     assert not any(here[level, "Fast"]["attention"] for level in (4, 5)), "what a person decided is not looked at again"
     assert measurements.page(graded.study)["attention"] == 1, "the level 6 that was deleted"
 
@@ -337,3 +338,17 @@ def test_each_measured_sequence_has_its_own_place():
     assert len(set(places)) == len(places) == 4
     assert re.findall(r'<a href="#([^"]+)"', text) == places
     assert "P01 SAG T1" in words_of(text) and "P02 SAG T2 FS" in words_of(text)
+
+
+def test_a_page_holds_some_groups_and_leads_to_the_others(graded, monkeypatch):
+    monkeypatch.setattr(measurements, "GROUPS_A_PAGE", 1)
+    client = logged_in(graded.coordinator)
+    first, second = (group["anchor"] for group in measurements.page(graded.study)["groups"])
+    page = client.get(page_address(graded)).content.decode()
+    assert re.findall(r'<section class="card measured" id="([^"]+)"', page) == [first]
+    assert f'<a href="#{first}"' in page and f'<a href="?shown={second}#{second}"' in page
+    assert 'rel="prev"' not in page and f'<a href="?shown={second}#{second}" rel="next">' in page
+    later = client.get(page_address(graded), {"shown": second}).content.decode()
+    assert re.findall(r'<section class="card measured" id="([^"]+)"', later) == [second]
+    assert 'rel="next"' not in later and f'<a href="?shown={first}#{first}" rel="prev">' in later
+    assert measurements.page(graded.study, shown="nobody.0")["on_page"][0]["anchor"] == first

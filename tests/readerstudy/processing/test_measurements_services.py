@@ -24,6 +24,7 @@ from tests.readerstudy.processing.small_study import small_study
 
 ALL = {1: 6.0, 2: 7.0, 3: 8.0, 4: 9.0, 5: 10.0, 6: 11.0}
 REASON = "a Schmorl node hides the endplate"
+COUNTED = "the localizer shows the last rib one higher"
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ def graded(db):
     return measured_rows()
 
 
-def correct(graded, one, level, actor=None):
-    return services.correct_level(structure_id=one.pk, level=level, actor=actor or graded.coordinator)
+def correct(graded, one, level, actor=None, reason=COUNTED):
+    return services.correct_level(structure_id=one.pk, level=level, reason=reason, actor=actor or graded.coordinator)
 
 
 def exclude(graded, one, reason=REASON, actor=None):
@@ -79,13 +80,14 @@ def test_a_corrected_level_counts_and_what_was_found_stays(graded):
     structure(graded, 6).delete()
     one = correct(graded, structure(graded, 5), 6)
     one.refresh_from_db()
-    assert (one.level, one.matched_level, one.corrected_level) == (5, None, 6)
+    assert (one.level, one.matched_level, one.corrected_level, one.corrected_reason) == (5, None, 6, COUNTED)
     assert counted(graded) == {1: 6.0, 2: 7.0, 3: 8.0, 4: 9.0, 6: 10.0}
     assert counted(graded, arm="Standard") == ALL
     [event] = corrections(graded)
     assert (event.action, event.actor) == ("processing.level_corrected", graded.coordinator)
     assert event.details == {
         "subject": "P01", "sequence": "SAG T1", "arm": "Fast", "kind": "disc", "level": 5, "before": 5, "after": 6,
+        "reason": COUNTED,
     }  # fmt: skip
     assert first_broken_link(graded.study.pk) is None
 
@@ -94,9 +96,11 @@ def test_its_own_level_again_takes_the_correction_back(graded):
     structure(graded, 6).delete()
     one = structure(graded, 5)
     correct(graded, one, 6)
-    assert correct(graded, one, 5).corrected_level is None
+    back = correct(graded, one, 5, reason="I had the wrong subject")
+    assert (back.corrected_level, back.corrected_reason) == (None, "")
     assert counted(graded)[5] == 10.0
     assert [(event.details["before"], event.details["after"]) for event in corrections(graded)] == [(5, 6), (6, 5)]
+    assert corrections(graded)[1].details["reason"] == "I had the wrong subject"
     correct(graded, one, 5)
     assert len(corrections(graded)) == 2, "nothing changed, nothing is told"
 
@@ -120,6 +124,15 @@ def test_a_level_that_another_structure_has_is_refused(graded):
     refused(graded, lambda: correct(graded, structure(graded, 4), 6), "is L5-S1 already")
     correct(graded, structure(graded, 4), 5)
     assert counted(graded) == {1: 6.0, 2: 7.0, 3: 8.0, 5: 9.0, 6: 10.0}
+
+
+@pytest.mark.parametrize(
+    ("reason", "words"),
+    [("", "A level is corrected for a reason."), (" \n", "Write it down."), ("x" * 501, "more than 500 letters")],
+)
+def test_a_correction_needs_a_reason(graded, reason, words):
+    structure(graded, 6).delete()
+    refused(graded, lambda: correct(graded, structure(graded, 5), 6, reason=reason), words)
 
 
 def test_only_structures_of_its_kind_and_series_take_a_level(graded):

@@ -11,7 +11,7 @@ import torch
 from recon_worker.data import InputFault, ReconstructionFault
 from recon_worker.denoising.weights import FOLDER, load_weights, read_card, write_card, write_weights
 from recon_worker.training.calibrate import calibrate
-from recon_worker.training.denoiser import Trainer
+from recon_worker.training.denoiser import PEAK_RATE, Trainer
 from recon_worker.training.images import CleanImage
 from recon_worker.training.loss_plot import plot_losses
 from recon_worker.training.model_card import load_checkpoint, new_card
@@ -43,6 +43,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument("--from-installed", action="store_true", help="begin with the installed weights")
+    train.add_argument("--peak-rate", type=float, default=PEAK_RATE, help="largest learning rate")
     train.add_argument("--threads", type=int, help="CPU threads")
     train.set_defaults(command=_train)
     export = commands.add_parser("export", help="install a checkpoint's weights with card and calibration")
@@ -95,7 +97,11 @@ def _train(chosen: argparse.Namespace) -> None:
         chosen.work,
         minutes=chosen.minutes,
         device=chosen.device,
+        peak_rate=chosen.peak_rate,
     )
+    if chosen.from_installed:
+        ready = load_weights()
+        trainer.begin_with(ready.network, {"sha256": ready.sha256, **ready.card["training"]})
     trainer.run(_say, resume=chosen.resume)
     plot_losses(trainer.progress.losses, chosen.work / "losses.png")
     _say(f"checkpoint: {trainer.checkpoint}; loss curve: {chosen.work / 'losses.png'}")
@@ -110,6 +116,7 @@ def _export(chosen: argparse.Namespace) -> None:
     images = _pool(chosen)
     network, facts = load_checkpoint(path)
     command = f"python -m recon_worker.training denoiser --minutes {facts['minutes_planned']:g}"
+    command += f" --peak-rate {facts['peak_rate']:g}" + (" --from-installed" if "began_with" in facts else "")
     card = new_card(network, images, {**facts, "command": command})
     card["metrics"] = {"summary": ["not evaluated yet: make evaluate-denoiser"]}
     # Calibrated as installed: with the numbers rounded to half precision.

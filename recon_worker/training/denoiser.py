@@ -36,7 +36,7 @@ EPSILON = 0.3
 CORRECTION_WEIGHT = 0.5
 EDGE_WEIGHT = 0.3
 VARIANCE_WEIGHT = 2.0
-CONTRAST_WEIGHT = 0.25
+CONTRAST_WEIGHT = 0.1
 FAINTEST_SPOT = 0.3
 """Where a spot's contrast is under this part of the noise it does not count: its border."""
 AVERAGED_STEPS = 300
@@ -107,12 +107,19 @@ class Trainer:
             self.network.parameters(), lr=peak_rate, betas=(0.9, 0.99), weight_decay=DECAY
         )
         self.progress = Progress()
+        self.began_with: dict[str, Any] = {}
         self.images = images
         self.by_kind: dict[str, list[CleanImage]] = {}
         for image in images:
             self.by_kind.setdefault(image.kind, []).append(image)
         shares = np.array([SHARES.get(kind, 0.05) for kind in self.by_kind])
         self.shares = shares / shares.sum()
+
+    def begin_with(self, network: nn.Module, facts: dict[str, Any]) -> None:
+        """Take the weights of a trained `network` as a start; `facts` of their training go into the checkpoint."""
+        self.network.load_state_dict(network.state_dict())
+        self.averaged.load_state_dict(network.state_dict())
+        self.began_with = facts
 
     def batch(self, rng: np.random.Generator) -> Batch:
         """A random batch."""
@@ -251,23 +258,22 @@ class Trainer:
             "seconds": self.progress.seconds,
             "losses": self.progress.losses,
             "minutes": self.minutes,
+            "peak_rate": self.peak_rate,
+            "began_with": self.began_with,
         }
         part = self.checkpoint.with_suffix(".part")
         torch.save(content, part)
         part.replace(self.checkpoint)
         (self.folder / "losses.json").write_text(json.dumps(self.progress.losses))
 
-    def load(self, path: Path, *, weights_only: bool = False) -> None:
-        """Continue from a checkpoint; `weights_only`: take its averaged weights as a start, nothing else."""
+    def load(self, path: Path) -> None:
+        """Continue from a checkpoint."""
         content = torch.load(path, map_location=self.device, weights_only=True)
-        if weights_only:
-            self.network.load_state_dict(content["averaged"])
-            self.averaged.load_state_dict(content["averaged"])
-            return
         self.network.load_state_dict(content["network"])
         self.averaged.load_state_dict(content["averaged"])
         self.optimiser.load_state_dict(content["optimiser"])
         self.progress = Progress(content["step"], content["seconds"], [tuple(entry) for entry in content["losses"]])
+        self.began_with = content.get("began_with", {})
 
 
 def charbonnier(error: torch.Tensor) -> torch.Tensor:

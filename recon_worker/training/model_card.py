@@ -61,5 +61,7 @@ def load_checkpoint(path: Path) -> tuple[NoiseNetwork, dict[str, Any]]:
         "steps": content["step"],
         "minutes": round(content["seconds"] / 60, 1),
         "minutes_planned": content["minutes"],
+        "peak_rate": content["peak_rate"],
+        **({"began_with": content["began_with"]} if content["began_with"] else {}),
     }
     return network, facts

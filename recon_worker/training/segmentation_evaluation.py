@@ -41,10 +41,10 @@ def evaluate(slices: list[LabelledSlice], folder: Path, *, say: Say, quick: bool
         bodies, merged = segmentation_real.bodies_against_masks(all_cases, weights)
         numbers["dice"] = rows
         numbers["dice_by_source"] = segmentation_real.means(rows, "source")
-        numbers["dice_by_contrast"] = segmentation_real.means(rows, "contrast")
+        numbers["dice_by_contrast"] = segmentation_real.means(segmentation_real.in_convention(rows), "contrast")
         numbers["bodies"], numbers["merged"] = bodies, merged
         numbers["volumes"] = segmentation_real.volumes(bodies)
-        numbers["worst"] = segmentation_real.worst(rows)
+        numbers["worst"] = segmentation_real.worst(segmentation_real.in_convention(rows))
         contact_sheet(all_cases, numbers["worst"], weights, folder / "real-worst.png")
     subjects = 1 if quick else SUBJECTS
     arms, remarks = segmentation_arms.simulated_arms(subjects, say, size="small" if quick else segmentation_arms.SIZE)

@@ -13,7 +13,7 @@ from recon_worker.segmentation.cleaning import Instance, instances
 from recon_worker.segmentation.naming import name_levels
 from recon_worker.segmentation.weights import Weights
 from recon_worker.training.segmenter import slice_probability
-from recon_worker.training.spine_images import LabelledSlice, Labels
+from recon_worker.training.spine_images import AS_DRAWN, LabelledSlice, Labels
 
 Row = dict[str, Any]
 Say = Callable[[str], None]
@@ -22,6 +22,7 @@ Mask = npt.NDArray[np.bool_]
 LOWEST_LEVEL = {"VB1": 7, "VB2": 6, "VB3": 6}
 """Level of the lowest labelled body: S1, or L5."""
 OVERLAP = 0.5
+ALL = "all, in one convention"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Case:
     @property
     def is_volume(self) -> bool:
         """Whether it has neighbouring planes, so that volumes and names can be told."""
-        return len(self.images) >= 4 and self.source in (*LOWEST_LEVEL, "IVD")
+        return len(self.images) >= 4 and self.source.removesuffix(AS_DRAWN) in (*LOWEST_LEVEL, "IVD")
 
 
 def cases(slices: list[LabelledSlice], weights: dict[str, Weights], say: Say) -> list[Case]:
@@ -128,6 +129,11 @@ def overlaps(all_cases: list[Case], weights: dict[str, Weights]) -> list[Row]:
     return rows
 
 
+def in_convention(rows: list[Row]) -> list[Row]:
+    """Without those of masks as drawn that were brought to the common convention: each series once."""
+    return [row for row in rows if not row["source"].endswith(AS_DRAWN)]
+
+
 def means(rows: list[Row], by: str) -> list[Row]:
     """Mean over patients of each kind and group, and the lowest patient."""
     found = []
@@ -146,11 +152,15 @@ def means(rows: list[Row], by: str) -> list[Row]:
 
 
 def bodies_against_masks(all_cases: list[Case], weights: dict[str, Weights]) -> tuple[list[Row], list[Row]]:
-    """Of every labelled body of the volumes: found, named, volumes; and of every volume: merged and false bodies."""
+    """Of every labelled body of the volumes: found, named, volumes; and of every volume: merged and false bodies.
+
+    Masks as drawn have rows of their own beside those in the common convention.
+    """
     rows: list[Row] = []
     merged: list[Row] = []
     for case in all_cases:
-        if case.source not in LOWEST_LEVEL or not case.is_volume:
+        source = case.source.removesuffix(AS_DRAWN)
+        if source not in LOWEST_LEVEL or not case.is_volume:
             continue
         pieces = cleaned(case, weights)
         # Slice, row, column to LPS: rows go down, columns back.
@@ -175,7 +185,7 @@ def bodies_against_masks(all_cases: list[Case], weights: dict[str, Weights]) -> 
             piece = None
             if best is not None and shared > OVERLAP * mask.sum():
                 piece = best
-            level = LOWEST_LEVEL[case.source] - rank
+            level = LOWEST_LEVEL[source] - rank
             whole = _is_whole(mask)
             if level < 1:
                 continue
@@ -206,16 +216,16 @@ def _is_whole(mask: Mask) -> bool:
 
 
 def volumes(rows: list[Row]) -> list[Row]:
-    """Bias, spread and r2 of body volumes against manual masks, by source and contrast."""
+    """Bias, spread and r2 of body volumes against manual masks, by source and contrast, and of all together."""
     found = []
     groups = sorted({(row["source"], row["contrast"]) for row in rows})
-    for source, contrast in [*groups, ("all but VB1", "")]:
+    for source, contrast in [*groups, (ALL, "")]:
         held = [
             row
-            for row in rows
+            for row in (rows if contrast else in_convention(rows))
             if row["found"]
             and row["whole"]
-            and ((row["source"], row["contrast"]) == (source, contrast) or (not contrast and row["source"] != "VB1"))
+            and (source == ALL or (row["source"], row["contrast"]) == (source, contrast))
         ]
         if len(held) < 3:
             continue

@@ -5,7 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from recon_worker.training.mask_convention import INSIDE_MM
 from recon_worker.training.report import Row, table, verdict
+from recon_worker.training.segmentation_real import in_convention
+from recon_worker.training.spine_images import AS_DRAWN
 
 BODY_BAR, BODY_CONTRAST_BAR = 0.94, 0.90
 DISC_BAR, DISC_SET_BAR = 0.91, 0.87
@@ -42,16 +45,26 @@ def summary(numbers: dict[str, Any]) -> list[str]:
 
 def _dice(numbers: dict[str, Any]) -> list[str]:
     lines = []
-    rows = numbers["dice"]
+    rows = in_convention(numbers["dice"])
     patients: dict[str, list[float]] = {}
     for row in rows:
         if row["kind"] == "bodies":
             patients.setdefault(row["patient"], []).append(row["cleaned"])
     mean = sum(sum(held) / len(held) for held in patients.values()) / len(patients)
     contrasts = {row["contrast"]: row["cleaned"] for row in numbers["dice_by_contrast"] if row["kind"] == "bodies"}
-    told = ", ".join(f"{name} {value:.3f}" for name, value in contrasts.items())
     lines.append(f"Dice of bodies, mean over {len(patients)} patients: {mean:.3f} (bar {BODY_BAR}): "
                  + verdict(mean >= BODY_BAR))  # fmt: skip
+    drawn = [row for row in numbers["dice"] if row["source"].endswith(AS_DRAWN)]
+    if drawn:
+        one = [
+            row["cleaned"] for row in rows if row["source"] in {row["source"].removesuffix(AS_DRAWN) for row in drawn}
+        ]
+        told = ", ".join(f"{row['case']} {row['cleaned']:.3f}" for row in drawn)
+        lines.append(
+            f"of these, VB1's {len(drawn)} series are counted with masks moved {INSIDE_MM['VB1']:g} mm outward "
+            f"(mean {sum(one) / len(one):.3f}); as drawn: {told}"
+        )
+    told = ", ".join(f"{name} {value:.3f}" for name, value in contrasts.items())
     lines.append(f"no contrast of bodies under {BODY_CONTRAST_BAR}: {told}: {verdict(min(contrasts.values()) >= 0.90)}")
     sets = {
         f"{row['source']}": row["cleaned"]
@@ -78,11 +91,11 @@ def _dice(numbers: dict[str, Any]) -> list[str]:
 
 
 def _bodies(numbers: dict[str, Any]) -> list[str]:
-    rows = numbers["bodies"]
+    rows = in_convention(numbers["bodies"])
     found = [row for row in rows if row["found"]]
     named = [row for row in found if row["named"] == row["level"]]
     share = len(named) / max(len(found), 1)
-    merged = sum(row["merged"] for row in numbers["merged"])
+    merged = sum(row["merged"] for row in in_convention(numbers["merged"]))
     lines = [
         f"levels named right: {len(named)} of {len(found)} bodies found ({100 * share:.1f} %, bar 99 %): "
         f"{verdict(share >= NAMING_BAR)}; {len(rows) - len(found)} of {len(rows)} labelled bodies not found",

@@ -73,14 +73,17 @@ class SegmenterTrainer:
         device: str = "cpu",
         seed: int = 0,
         architecture: Architecture | None = None,
+        peak_rate: float = PEAK_RATE,
     ) -> None:
         torch.manual_seed(seed)
+        self.peak_rate = peak_rate
         self.kind, self.folder, self.minutes, self.steps, self.seed = kind, folder, minutes, steps, seed
         self.device = torch.device(device)
         self.network = VNet(architecture).to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = copy.deepcopy(self.network)
-        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=PEAK_RATE, weight_decay=DECAY)
+        self.optimiser = torch.optim.AdamW(self.network.parameters(), lr=peak_rate, weight_decay=DECAY)
         self.progress = Progress()
+        self.began_with: dict[str, Any] = {}
         usable = [one for one in slices if one.labels(kind)[1].any()]
         self.unseen = [one for one in usable if one.part == "validation"]
         self.by_source: dict[str, list[LabelledSlice]] = {}
@@ -89,6 +92,12 @@ class SegmenterTrainer:
                 self.by_source.setdefault(one.source, []).append(one)
         shares = np.array([SHARES[kind].get(source, 0.05) for source in self.by_source])
         self.shares = shares / shares.sum()
+
+    def begin_with(self, network: nn.Module, facts: dict[str, Any]) -> None:
+        """Take the weights of a trained `network` as a start; `facts` of their training go into the checkpoint."""
+        self.network.load_state_dict(network.state_dict())
+        self.averaged.load_state_dict(network.state_dict())
+        self.began_with = facts
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Images, labels and weights `[crop, 1, row, column]`."""
@@ -109,7 +118,7 @@ class SegmenterTrainer:
     def rate(self, part: float) -> float:
         """Learning rate at fraction `part` of the time."""
         warm = min(1.0, (self.progress.step + 1) / WARM_UP_STEPS)
-        return PEAK_RATE * warm * min(1.0, max(0.0, 1 - part) / LAST_PART + 1e-3)
+        return self.peak_rate * warm * min(1.0, max(0.0, 1 - part) / LAST_PART + 1e-3)
 
     def run(self, report: Report, *, resume: bool = False) -> Progress:
         """Train to the end of the schedule; resumes from the folder's checkpoint if asked and there is one."""
@@ -197,6 +206,8 @@ class SegmenterTrainer:
             "losses": self.progress.losses,
             "validation": self.progress.validation,
             "minutes": self.minutes,
+            "peak_rate": self.peak_rate,
+            "began_with": self.began_with,
         }
         part = self.checkpoint.with_suffix(".part")
         torch.save(content, part)
@@ -211,6 +222,7 @@ class SegmenterTrainer:
         self.optimiser.load_state_dict(content["optimiser"])
         curves = ([tuple(entry) for entry in content[name]] for name in ("losses", "validation"))
         self.progress = Progress(content["step"], content["seconds"], *curves)
+        self.began_with = content.get("began_with", {})
 
 
 def masked_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from recon_worker.segmentation.network import Architecture, VNet, parameters
+from recon_worker.training.mask_convention import INSIDE_MM
 from recon_worker.training.segmenter import slice_probability
 from recon_worker.training.spine_images import (
     TEST_FILES,
@@ -38,7 +39,7 @@ SOURCES = [
 ]
 CONVENTION = {
     "bodies": "vertebral body without arch, up to and with its dark cortical rim, as VB2, VB3 and SPIDER draw it; VB1 "
-    "outlines the marrow alone, about 1 mm inside",
+    f"outlines the marrow alone and is moved {INSIDE_MM['VB1']:g} mm outward, for training and test",
     "discs": "all between two endplates within the annulus, as SPIDER draws it",
 }
 THRESHOLDS = np.round(np.arange(0.3, 0.75, 0.05), 2)
@@ -57,6 +58,8 @@ def load_segmenter(path: Path) -> tuple[str, VNet, dict[str, Any]]:
         "minutes": round(content["seconds"] / 60, 1),
         "minutes_planned": content["minutes"],
         "validation_dice": [round(score, 4) for _, score in content["validation"][-1:]],
+        "peak_rate": content["peak_rate"],
+        **({"began_with": content["began_with"]} if content["began_with"] else {}),
     }
     return content["kind"], network, facts
 

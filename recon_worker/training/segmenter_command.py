@@ -6,15 +6,17 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from recon_worker.data import InputFault
 from recon_worker.segmentation.network import Architecture
-from recon_worker.segmentation.weights import FOLDER, NAMES, write_weights
+from recon_worker.segmentation.weights import FOLDER, NAMES, load_weights, write_weights
 from recon_worker.training.loss_plot import plot_losses
-from recon_worker.training.segmenter import SegmenterTrainer
+from recon_worker.training.mask_convention import rims_by_source
+from recon_worker.training.segmenter import PEAK_RATE, SegmenterTrainer
 from recon_worker.training.segmenter_card import load_segmenter, new_card
-from recon_worker.training.spine_images import LabelledSlice
+from recon_worker.training.spine_images import LabelledSlice, real_slices
 from recon_worker.training.spine_pool import SIMULATED_SUBJECTS, labelled_pool
 
 DATA = Path("../shared/data")
@@ -30,6 +32,8 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
     train.add_argument("--minutes", type=float, required=True, help="time of the whole training, resumed parts too")
     train.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", help="cpu or cuda")
     train.add_argument("--resume", action="store_true", help="go on from the last checkpoint")
+    train.add_argument("--from-installed", action="store_true", help="begin with the installed weights")
+    train.add_argument("--peak-rate", type=float, default=PEAK_RATE, help="largest learning rate")
     train.add_argument("--threads", type=int, help="CPU threads")
     train.add_argument("--width", type=int, default=WIDTH, help="channels at full resolution")
     train.set_defaults(command=lambda chosen: _train(chosen, say))
@@ -42,6 +46,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
     evaluate.add_argument("--quick", action="store_true", help="fewer simulated subjects")
     evaluate.add_argument("--report", type=Path, default=Path("docs/segmentation"), help="folder of the report")
     evaluate.set_defaults(command=lambda chosen: _evaluate(chosen, say))
+    convention = commands.add_parser("mask-convention", help="where the data sets draw their bodies' outlines")
+    convention.add_argument("--data", type=Path, default=DATA, help="labelled images")
+    convention.set_defaults(command=lambda chosen: _convention(chosen, say))
     for command in (train, export, evaluate):
         command.add_argument(
             "--data", type=Path, default=DATA, help="labelled images; without them the simulator alone"
@@ -79,7 +86,11 @@ def _train(chosen: argparse.Namespace, say: Say) -> None:
         minutes=chosen.minutes,
         device=chosen.device,
         architecture=Architecture(chosen.width),
+        peak_rate=chosen.peak_rate,
     )
+    if chosen.from_installed:
+        ready = load_weights(chosen.net)
+        trainer.begin_with(ready.network, {"sha256": ready.sha256, **ready.card["training"]})
     trainer.run(say, resume=chosen.resume)
     plot_losses(trainer.progress.losses, chosen.work / f"{chosen.net}-losses.png", "loss (Dice and cross-entropy)")
     say(f"checkpoint: {trainer.checkpoint}; Dice of unseen slices: {trainer.dice(trainer.unseen):.4f}")
@@ -93,10 +104,20 @@ def _export(chosen: argparse.Namespace, say: Say) -> None:
     if kind != chosen.net:
         raise InputFault(f"The checkpoint {path} is of the network for {kind}.", f"Name it with --net {kind}.")
     command = f"python -m recon_worker.training segmenter --net {kind} --minutes {facts['minutes_planned']:g}"
+    command += f" --peak-rate {facts['peak_rate']:g}" + (" --from-installed" if "began_with" in facts else "")
     # Its threshold is chosen as installed: with the numbers rounded to half precision.
     card = new_card(kind, network.half().float(), _pool(chosen, say), {**facts, "command": command})
     digest = write_weights(FOLDER, kind, network, card)
     say(f"installed {digest}, threshold {card['threshold']:g}")
+
+
+def _convention(chosen: argparse.Namespace, say: Say) -> None:
+    if not (chosen.data / "spine").is_dir():
+        raise InputFault(f"There are no labelled images in {chosen.data}.", "Name their folder with --data.")
+    say("Where the signal has fallen half way from marrow to rim, mm outside the outline; training and validation:")
+    for source, places in rims_by_source(real_slices(chosen.data, lambda stage, fraction: None)).items():
+        low, middle, high = np.percentile(places, (25, 50, 75))
+        say(f"{source:14} {len(places):4} slices  median {middle:+.2f}  quartiles {low:+.2f} {high:+.2f}")
 
 
 def _evaluate(chosen: argparse.Namespace, say: Say) -> None:

@@ -1,6 +1,6 @@
 """What a labelled slice is turned into for training: another patient's posture, another scanner's contrast.
 
-Half of the crops change their contrast strongly, half mildly: strong changes carry over to contrasts that were never
+Some crops change their contrast strongly, the others mildly: strong changes carry over to contrasts that were never
 labelled, mild ones keep what the labelled contrasts teach.
 """
 
@@ -16,7 +16,8 @@ from recon_worker.training.spine_images import LabelledSlice
 CROP = (256, 192)
 ON_THE_SPINE = 0.6
 """Part of the crops whose middle lies on a labelled structure; the others lie anywhere."""
-STRONG = 0.5
+STRONG = {"bodies": 0.5, "discs": 0.4}
+"""Part of the crops whose contrast changes strongly."""
 
 Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
@@ -30,7 +31,7 @@ def draw_crop(rng: np.random.Generator, one: LabelledSlice, kind: str) -> Sample
     target = (_sampled((labels > 0).astype(np.float32), grid, "bilinear") > 0.5).float()
     believed = (_sampled(weight.astype(np.float32), grid, "bilinear") > 0.99).float()
     regions = _sampled((one.bodies > 0) + 2.0 * (one.discs > 0), grid, "nearest")
-    seen = _contrast(rng, image.clamp(min=0), regions)
+    seen = _contrast(rng, image.clamp(min=0), regions, strong=rng.random() < STRONG[kind])
     return normalised(seen[None])[0], target, believed
 
 
@@ -65,8 +66,7 @@ def _grid(rng: np.random.Generator, structures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(scaled.astype(np.float32))[None]
 
 
-def _contrast(rng: np.random.Generator, image: torch.Tensor, regions: torch.Tensor) -> torch.Tensor:
-    strong = rng.random() < STRONG
+def _contrast(rng: np.random.Generator, image: torch.Tensor, regions: torch.Tensor, *, strong: bool) -> torch.Tensor:
     if rng.random() < (0.9 if strong else 0.4):
         curved = _curve(rng, image, inverted=strong)
         part = float(rng.uniform(0.4, 1.0) if strong else rng.uniform(0.1, 0.4))

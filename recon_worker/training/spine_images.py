@@ -16,6 +16,7 @@ import numpy.typing as npt
 import torch
 
 from recon_worker.segmentation.normalisation import resized
+from recon_worker.training.mask_convention import INSIDE_MM, moved_outward
 from recon_worker.training.vertebra_bodies import DISC, VERTEBRA, bodies_of, pedicle_band
 
 Progress = Callable[[str, float], None]
@@ -34,8 +35,10 @@ TEST_FILES = frozenset(
 VALIDATION_FILES = frozenset({"vb2_19", "vb3_04", "vb3_28", "slices20_06", "slices20_12", "slices20_18"})
 ASSUMED_PIXEL_MM = 1.25
 """Of the 20 slices that come without: vertebrae have their usual size then."""
-LEAST_AREA = 0.35
+LEAST_AREA = 0.12
 """Planes whose labels cover less than this part of the largest plane's are not trained on: some show muscle alone."""
+AS_DRAWN = " as drawn"
+"""Of held-out masks that were brought to the common convention there is a second copy, of a source so named."""
 BESIDE_MM = 35
 """Unlabelled neighbours above lie within this distance of the spine's line."""
 BEFORE_MM = 30
@@ -216,14 +219,20 @@ def _body_volume(path: Path) -> Iterator[LabelledSlice]:
         if part != "test" and areas[plane] < LEAST_AREA * largest:
             continue
         grid = (float(spacing[0]), float(spacing[1]))
-        bodies = labels_on_grid(mask[:, :, plane], grid)
-        weight = believed(bodies, above=True, below=source != "VB1") if areas[plane] else _nothing(bodies.shape)
-        yield LabelledSlice(
-            _slice(image[:, :, plane], grid), bodies, _nothing(bodies.shape),
-            weight, _nothing(bodies.shape),
-            path.stem, path.stem if source != "VB1" or contrast == "T2" else "vb1 group",
-            plane * float(spacing[2]), source, contrast, part,
-        )  # fmt: skip
+        drawn = labels_on_grid(mask[:, :, plane], grid)
+        versions = {source: drawn}
+        if source in INSIDE_MM:
+            versions = {source: moved_outward(drawn, INSIDE_MM[source])}
+            if part == "test":
+                versions[source + AS_DRAWN] = drawn
+        for name, bodies in versions.items():
+            weight = believed(bodies, above=True, below=source != "VB1") if areas[plane] else _nothing(bodies.shape)
+            yield LabelledSlice(
+                _slice(image[:, :, plane], grid), bodies, _nothing(bodies.shape),
+                weight, _nothing(bodies.shape),
+                path.stem, path.stem if source != "VB1" or contrast == "T2" else "vb1 group",
+                plane * float(spacing[2]), name, contrast, part,
+            )  # fmt: skip
 
 
 def _disc_volume(path: Path) -> Iterator[LabelledSlice]:

@@ -173,7 +173,8 @@ def test_a_level_is_corrected_and_a_disc_left_out_and_included_on_the_page(grade
 @pytest.mark.parametrize("level", ["", "0", "7", "-1", "5.0", "²", "nine", "9" * 5000])
 def test_a_level_that_there_is_not_is_refused_in_words(graded, level):
     client = logged_in(graded.coordinator)
-    assert post(graded, structure(graded, 3), client, act="level", level=level, reason="counted again").status_code == 302
+    answer = post(graded, structure(graded, 3), client, act="level", level=level, reason="counted again")
+    assert answer.status_code == 302
     assert "There is no such level of a disc. Choose one of the list." in words_of(shown(graded, client))
     assert structure(graded, 3).corrected_level is None
 

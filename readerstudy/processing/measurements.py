@@ -13,7 +13,7 @@ STANDS_OUT = {"disc": 3.0, "body": 0.15}
 """Difference from the reference arm that is worth a look: millimetres of height, part of the volume."""
 DIGITS = {"disc": 1, "body": 1}
 UNITS = {"disc": "mm", "body": "cm³"}
-NO_CALL_TO_LOOK = ("Cut by the field of view", "With a signal void", "Levels above T12 show")
+NO_CALL_TO_LOOK = ("Cut by the field of view", "With a signal void", "Found in part", "Levels above T12 show")
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
 GROUPS_A_PAGE = 8
 """Each is some 90 kilobytes of page."""
@@ -173,7 +173,7 @@ def _cell(
     for one in structures or []:
         value = one.measures.get(quantity) if one.state == Structure.State.MEASURED else None
         cut = one.state == Structure.State.CUT  # its state says so, and there is nothing to correct
-        looks = [flag for flag in one.flags if not (cut and flag.startswith("cut by"))]
+        looks = [flag for flag in one.flags if not (cut and "field of view" in flag)]
         if one.matched_level and not one.corrected_level:
             looks.append(f"named {names(kind)[one.level]} in its own series, matched by position")
         if claims > 1 and not one.excluded_reason:

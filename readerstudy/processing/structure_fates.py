@@ -16,9 +16,9 @@ from readerstudy.studies.models import Study
 FATES = ("value", "cut", "not_measured", "left_out", "same_level", "not_found", "series_not_measured")
 """Each level of each arm has exactly one.
 
-value: it counts; cut: by the field of view; not_measured: a signal void lies inside; left_out: by the coordinator, with
-a reason; same_level: two structures claim it; not_found: seen in another arm alone; series_not_measured: the arm's
-whole series could not be measured, or is missing.
+value: it counts; cut: by the field of view; not_measured: a signal void lies inside, or only a piece was found;
+left_out: by the coordinator, with a reason; same_level: two structures claim it; not_found: seen in another arm alone;
+series_not_measured: the arm's whole series could not be measured, or is missing.
 """
 
 

@@ -71,7 +71,7 @@ def table6_lines(parts: Sequence[Row], *, arms: Sequence[str], colours: Mapping[
 
 
 FATES = {
-    "value": "Measured", "cut": "Cut by the field of view", "not_measured": "Signal void", "left_out": "Left out",
+    "value": "Measured", "cut": "Cut by the field of view", "not_measured": "Void or piece", "left_out": "Left out",
     "same_level": "Level claimed twice", "not_found": "Not found", "series_not_measured": "Series not measured",
     "matched": "In every arm",
 }  # fmt: skip

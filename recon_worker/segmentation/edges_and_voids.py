@@ -1,4 +1,5 @@
-"""What makes a structure unfit to be measured: the edge of the picture cuts it, or a signal void lies in it."""
+"""What makes a structure unfit to be measured: the edge of the picture cuts it or its neighbour, a signal void lies in
+it, or only a piece of it was found."""
 
 from __future__ import annotations
 
@@ -21,17 +22,23 @@ THINNEST_VOID_MM = 3.0
 """Radius: cortical bone and ligaments are dark too, and thinner."""
 AROUND_MM = 2.0
 """A network draws around a void: it is looked for this far beyond the structure and in the bays of its outline."""
+BESIDE_MM = 20.0
+"""Where the picture ends this near to a disc, the body between is cut; networks then see the disc wrongly, too."""
+PIECE = 0.4
+"""Of the median volume of the series' other bodies: what is smaller is a piece of a body."""
 VOID_PART = 0.12
 """Of a structure's volume: a larger void leaves no measurement."""
 
 
 @dataclass(frozen=True)
 class Edges:
-    """The rows and columns between which there is a picture (first, one after the last), and how near is an edge."""
+    """The rows and columns between which there is a picture (first, one after the last); how many of them from the edge
+    are near it, and how many is the length of a body."""
 
     rows: tuple[int, int]
     columns: tuple[int, int]
     margin: tuple[int, int]
+    beside: tuple[int, int]
 
     @staticmethod
     def of(volume: Volume) -> Edges:
@@ -41,19 +48,29 @@ class Edges:
         for axes in ((0, 2), (0, 1)):
             places = np.flatnonzero(seen.any(axis=axes))
             spans.append((int(places[0]), int(places[-1]) + 1))
-        margin = [max(1, round(EDGE_MM / step)) for step in volume.spacing_mm[1:]]
-        return Edges(spans[0], spans[1], (margin[0], margin[1]))
+        row, column = volume.spacing_mm[1:]
+        margin = (max(1, round(EDGE_MM / row)), max(1, round(EDGE_MM / column)))
+        return Edges(spans[0], spans[1], margin, (round(BESIDE_MM / row), round(BESIDE_MM / column)))
 
     def cut(self, mask: Mask, kind: Kind) -> bool:
         """Whether the structure `[slice, row, column]` goes on beyond the picture, a body also beyond its slices."""
+        if self._nears(mask, self.margin):
+            return True
+        areas = mask.sum(axis=(1, 2))
+        return kind == "body" and bool(max(areas[0], areas[-1]) > CUT_AT_THE_SIDE * areas.max())
+
+    def cut_a_neighbour(self, disc: Mask) -> bool:
+        """Whether the picture ends where a body beside the disc should lie."""
+        return self._nears(disc, self.beside)
+
+    def _nears(self, mask: Mask, margins: tuple[int, int]) -> bool:
         rows, columns = np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))
         if not rows.size:
             return False
-        for places, span, margin in zip((rows, columns), (self.rows, self.columns), self.margin, strict=True):
-            if places[0] < span[0] + margin or places[-1] >= span[1] - margin:
-                return True
-        areas = mask.sum(axis=(1, 2))
-        return kind == "body" and bool(max(areas[0], areas[-1]) > CUT_AT_THE_SIDE * areas.max())
+        return any(
+            places[0] < span[0] + margin or places[-1] >= span[1] - margin
+            for places, span, margin in zip((rows, columns), (self.rows, self.columns), margins, strict=True)
+        )
 
 
 def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
@@ -71,6 +88,16 @@ def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) ->
     window = _window(mask, [0, reach.shape[1], reach.shape[2]])
     inside = ndimage.binary_dilation(_bays_filled(mask[window]), structure=reach)
     return bool((inside & voids[window]).sum() > VOID_PART * mask.sum())
+
+
+def pieces_of(volumes_mm3: dict[int, float]) -> set[int]:
+    """Which bodies, by level, are so small beside the others that only a piece of them was found."""
+    pieces = set()
+    for level, volume in volumes_mm3.items():
+        others = [other for beside, other in volumes_mm3.items() if beside != level]
+        if others and volume < PIECE * float(np.median(others)):
+            pieces.add(level)
+    return pieces
 
 
 def _bays_filled(mask: Mask) -> Mask:

@@ -29,8 +29,9 @@ GAP = 1.55
 OFF_THE_LINE_MM = 22.0
 SACRAL_SIZE = 0.6
 """S2 is smaller than this part of S1; S1 is not that much smaller than L5."""
-RUDIMENTARY_HEIGHT, RUDIMENTARY_AREA = 0.55, 0.5
-"""A lowest disc under both parts of the others' median may be S1-S2, or that of a sacralised L5."""
+RUDIMENTARY_LENGTH, RUDIMENTARY_AREA = 0.75, 0.6
+"""A lowest disc under both parts of the others' median may be S1-S2, or that of a sacralised L5. A collapsed one is as
+long as the others."""
 
 TRANSITIONAL = "transitional anatomy is possible: check the level"
 
@@ -59,6 +60,7 @@ def name_levels(
     affine: Points,
     *,
     is_cut: Callable[[Instance], bool] = lambda body: False,
+    has_disc_below: Callable[[Instance], bool] = lambda body: False,
 ) -> Spine:
     """Names for instances of one series; what lies off the spine is left out.
 
@@ -68,6 +70,8 @@ def name_levels(
         `[4, 4]` from (slice, row, column) to LPS millimetres.
     is_cut
         Whether a body goes on beyond the picture: the count starts at the sacrum, which must be seen.
+    has_disc_below
+        Whether a disc is seen faintly below a body: then the lowest one may not be S1.
     """
     places = _places(bodies, affine)
     chain = _chain(places, np.array([body.volume_mm3 for body in bodies]))
@@ -94,7 +98,11 @@ def name_levels(
         ordered_numbers = list(zip(numbers, ordered, strict=True))
     if not below or is_cut(below[0][1]):
         flags.append("the sacrum is not seen whole, and the levels are counted from it: check the level")
-    if _is_rudimentary(between):
+    if has_disc_below(ordered_numbers[-1][1]):
+        flags.append(
+            "something like a disc is seen below the lowest body, and the count may be one off: check the level"
+        )
+    if _is_rudimentary(between, np.linalg.norm(affine[:3, :3], axis=0)):
         flags.append(f"the lowest disc is much smaller than the others; {TRANSITIONAL}")
     if flags:
         remarks.append("The count of the levels needs a look: " + "; ".join(flags) + ".")
@@ -186,17 +194,18 @@ def _gaps(discs: list[Instance], places: Points, line: Points) -> dict[int, Inst
     return found
 
 
-def _is_rudimentary(between: dict[int, Instance]) -> bool:
+def _is_rudimentary(between: dict[int, Instance], spacing_mm: Points) -> bool:
     if len(between) < 3:
         return False
     lowest = between[max(between)]
     others = [disc for number, disc in between.items() if number != max(between)]
     area = float(np.median([disc.area_mm2 for disc in others]))
-    depth = float(np.median([_depth(disc) for disc in others]))
-    return lowest.area_mm2 < RUDIMENTARY_AREA * area and _depth(lowest) < (RUDIMENTARY_HEIGHT + 0.25) * depth
+    length = float(np.median([_length_mm(disc, spacing_mm) for disc in others]))
+    is_short = _length_mm(lowest, spacing_mm) < RUDIMENTARY_LENGTH * length
+    return is_short and lowest.area_mm2 < RUDIMENTARY_AREA * area
 
 
-def _depth(disc: Instance) -> float:
-    """Longest in-plane extent, pixels."""
+def _length_mm(disc: Instance, spacing_mm: Points) -> float:
+    """Diagonal of the in-plane box around the disc."""
     rows, columns = np.nonzero(disc.mask.any(axis=0))
-    return float(np.hypot(np.ptp(rows) + 1, np.ptp(columns) + 1))
+    return float(np.hypot((np.ptp(rows) + 1) * spacing_mm[1], (np.ptp(columns) + 1) * spacing_mm[2]))

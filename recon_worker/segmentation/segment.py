@@ -15,13 +15,16 @@ from recon_worker.morphometry.disc_height import measure_disc
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
 from recon_worker.segmentation.cleaning import Mask, Probability, instances
-from recon_worker.segmentation.edges_and_voids import Edges, has_void, voids_of
+from recon_worker.segmentation.edges_and_voids import Edges, has_void, pieces_of, voids_of
+from recon_worker.segmentation.faint_disc import faint_disc_below
 from recon_worker.segmentation.naming import Named, Spine, name_levels
 from recon_worker.segmentation.probabilities import probabilities
 from recon_worker.segmentation.weights import load_weights
 
 Progress = Callable[[str, float], None]
 Labels = npt.NDArray[np.uint8]
+Unfit = tuple[State, str]
+"""Why a structure is not measured: its state, and the words."""
 
 FEWEST_BODIES, FEWEST_DISCS = 2, 1
 CONFIDENT = 0.5
@@ -130,7 +133,13 @@ def structures_of(
     bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"])
     discs = instances(disc_probability, spacing, "disc", limits["discs"])
     edges = Edges.of(volume)
-    spine = name_levels(bodies, discs, volume.affine, is_cut=lambda body: edges.cut(body.mask, "body"))
+    spine = name_levels(
+        bodies,
+        discs,
+        volume.affine,
+        is_cut=lambda body: edges.cut(body.mask, "body"),
+        has_disc_below=lambda body: faint_disc_below(body, disc_probability, volume.affine),
+    )
     if len(spine.bodies) < FEWEST_BODIES or len(spine.discs) < FEWEST_DISCS:
         raise InputFault(
             "No lumbar spine was found in the series.",
@@ -139,16 +148,24 @@ def structures_of(
     disc_labels, body_labels = (np.zeros(volume.array.shape, dtype=np.uint8) for _ in range(2))
     structures, remarks = [], list(spine.remarks)
     voids = voids_of(volume, [body.instance.mask for body in spine.bodies])
+    pieces = pieces_of({body.level: body.instance.volume_mm3 for body in spine.bodies})
+    named_bodies = {body.level for body in spine.bodies}
     for named in spine.discs:
-        disc_labels[named.instance.mask] = named.level
-        structures.append(
-            _structure(named, named.instance.mask, volume, edges, voids, disc_probability, limits["discs"])
-        )
+        mask = named.instance.mask
+        disc_labels[mask] = named.level
+        unfit = _unfit(mask, "disc", edges, voids, spacing)
+        # Disc k lies between the bodies k and k + 1.
+        if unfit is None and not {named.level, named.level + 1} <= named_bodies and edges.cut_a_neighbour(mask):
+            unfit = "cut", "the edge of the field of view cuts the body beside it"
+        structures.append(_structure(named, mask, volume, unfit, disc_probability, limits["discs"]))
     for named in spine.bodies:
         # The rim that both claim is the disc's: measured is what is written.
         mask = named.instance.mask & (disc_labels == 0)
         body_labels[mask] = named.level
-        structures.append(_structure(named, mask, volume, edges, voids, body_probability, limits["bodies"]))
+        unfit = _unfit(mask, "body", edges, voids, spacing)
+        if unfit is None and named.level in pieces:
+            unfit = "excluded", "it is much smaller than the others: only a piece of it was found"
+        structures.append(_structure(named, mask, volume, unfit, body_probability, limits["bodies"]))
     remarks += _remarks(structures, spine)
     lineage = {
         "step": "segmentation",
@@ -158,20 +175,25 @@ def structures_of(
     return Segmentation(disc_labels, body_labels, structures, remarks, lineage)
 
 
+def _unfit(mask: Mask, kind: Kind, edges: Edges, voids: Mask, spacing_mm: tuple[float, float, float]) -> Unfit | None:
+    if edges.cut(mask, kind):
+        return "cut", "cut by the edge of the field of view"
+    if has_void(mask, voids, spacing_mm):
+        return "excluded", "a signal void lies inside, as metal makes it"
+    return None
+
+
 def _structure(
-    named: Named, mask: Mask, volume: Volume, edges: Edges, voids: Mask, probability: Probability, threshold: float
+    named: Named, mask: Mask, volume: Volume, unfit: Unfit | None, probability: Probability, threshold: float
 ) -> Structure:
     instance, spacing = named.instance, volume.spacing_mm
     kind: Kind = instance.kind
     flags = list(named.flags)
     state: State = "measured"
     measures: dict[str, float] = {}
-    if edges.cut(mask, kind):
-        state = "cut"
-        flags.append("cut by the edge of the field of view")
-    elif has_void(mask, voids, spacing):
-        state = "excluded"
-        flags.append("a signal void lies inside, as metal makes it")
+    if unfit is not None:
+        state = unfit[0]
+        flags.append(unfit[1])
     elif kind == "disc":
         measure = measure_disc(mask, spacing, probability, threshold)
         measures = {
@@ -191,9 +213,13 @@ def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
     cut = [structure.name for structure in structures if structure.state == "cut"]
     if cut:
         remarks.append(f"Cut by the field of view and not measured: {', '.join(cut)}.")
-    void = [structure.name for structure in structures if structure.state == "excluded"]
+    unfit = [structure for structure in structures if structure.state == "excluded"]
+    void = [structure.name for structure in unfit if "signal void" in structure.flags[-1]]
     if void:
         remarks.append(f"With a signal void inside and not measured: {', '.join(void)}.")
+    pieces = [structure.name for structure in unfit if structure.name not in void]
+    if pieces:
+        remarks.append(f"Found in part and not measured: {', '.join(pieces)}.")
     for kind, group in (("disc", spine.discs), ("body", spine.bodies)):
         levels = sorted(one.level for one in group)
         missing = sorted(set(range(levels[0], levels[-1] + 1)) - set(levels))

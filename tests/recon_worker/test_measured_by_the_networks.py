@@ -14,10 +14,13 @@ from recon_worker.__main__ import main
 from recon_worker.data import Volume
 from recon_worker.dicom.authoring import author_series
 from recon_worker.dicom.orientation import to_reading_orientation
+from recon_worker.dicom.series import read_series
+from recon_worker.morphometry.structures import Structure
 from recon_worker.phantom.anatomy import draw_subject
 from recon_worker.phantom.simulate import simulate_acquisition
 from recon_worker.phantom.truth import measure
 from recon_worker.pipeline import run_acquisition_job, run_finishing_job
+from recon_worker.segmentation.segment import Segmentation, segment
 from recon_worker.segmentation.weights import read_card
 from recon_worker.store import Store
 from tests.recon_worker.dicom.test_authoring import make_volume
@@ -95,6 +98,61 @@ def test_the_command_finds_the_same(measured, tmp_path, capsys):
         # Geometry went through DICOM's decimal strings: a column on the rectangle's edge may count or not.
         assert one["measures"] == pytest.approx(told["measures"], rel=0.01)
         assert one["centroid_mm"] == pytest.approx(told["centroid_mm"], abs=0.02)
+
+
+@pytest.fixture(scope="module")
+def series(measured: tuple[Path, dict[str, Any], Any]) -> tuple[Volume, dict[str, Any]]:
+    """The finished series as it is stored, and the true labels on its grid."""
+    folder, payload, labels = measured
+    return read_series(folder / payload["series"][0]["path"]), labels
+
+
+def _apart(one: Structure, other: Structure) -> float:
+    """Millimetres between two structures of a kind along the spine."""
+    return abs(one.centroid_mm[2] - other.centroid_mm[2]) if one.kind == other.kind else np.inf
+
+
+def by_name(found: Segmentation) -> dict[str, Structure]:
+    return {one.name: one for one in found.structures}
+
+
+def test_metal_in_the_picture_is_measured_neither_in_the_body_nor_beside_it(series):
+    """A rod of 16 mm through the middle of L4, from the back to its front wall: what the networks make of it."""
+    volume, labels = series
+    plane, row, column = np.median(np.argwhere(labels["body"] == 5), axis=0)
+    slices, rows, columns = np.indices(volume.array.shape)
+    rod = (abs(rows - row) * volume.spacing_mm[1] < 8) & ((column - columns) * volume.spacing_mm[2] < 14)
+    shown = np.where(rod & (abs(slices - plane) <= 2), 0, volume.array)
+    found = segment(volume.with_array(shown))
+    named = by_name(found)
+    assert "L4" not in named or not named["L4"].measures
+    assert "L4" in " ".join(found.remarks)
+    for name in ("L1", "L2", "L1-L2"):
+        before = by_name(segment(volume))[name].measures
+        assert named[name].measures == pytest.approx(before, rel=0.1)
+
+
+def test_a_picture_that_ends_in_the_last_lumbar_body_is_told(series):
+    volume, labels = series
+    end = int(np.median(np.argwhere(labels["body"] == 6)[:, 1]))
+    whole = by_name(segment(volume))
+    for shown in (volume.array[:, :end], np.where(np.arange(volume.array.shape[1])[:, None] < end, volume.array, 0)):
+        found = segment(volume.with_array(shown))
+        assert all(any("sacrum" in flag for flag in one.flags) for one in found.structures)
+        # What lies beside the edge has no number: the body of which a half is seen, and the disc above it.
+        for one in found.structures:
+            if one.measures:
+                assert min(_apart(one, whole[name]) for name in ("L5", "S1", "L4-L5", "L5-S1")) > 10
+
+
+def test_a_picture_that_begins_in_a_body_does_not_measure_it(series):
+    volume, labels = series
+    begin = int(np.median(np.argwhere(labels["body"] == 3)[:, 1]))
+    moved = volume.affine.copy()
+    moved[:3, 3] += moved[:3, 1] * begin
+    named = by_name(segment(Volume(volume.array[:, begin:], moved, volume.slice_thickness_mm)))
+    assert "L2" not in named or (named["L2"].state == "cut" and not named["L2"].measures)
+    assert named["L3"].measures and named["L4-L5"].measures
 
 
 def test_no_spine_no_measurement(tmp_path, capsys):

@@ -7,13 +7,16 @@ r = cov(e, n) on it and a variance m = var(n). What is left after taking out g n
 
 so the factor f asks for the g that makes this (1 - f)^2. r and m differ from place to place: nearly 1 in flat tissue,
 less where the image has structure that noise may hide. They were measured on replicas (`training.calibrate`) as a
-function of two things that the network's result shows at each pixel: the power of the prediction around it, and the
-steepness of the denoised image. g is never more than 1 nor more than what leaves least.
+function of three things that the network's result shows at each pixel: the power of the prediction around it, the
+steepness of the denoised image there, and that of its surroundings. g is never more than 1 nor more than what leaves
+least.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,17 +25,21 @@ from torch.nn import functional
 
 POWER_SMOOTHING = 6.0
 STEEPNESS_SMOOTHING = 0.8
+SURROUNDINGS_SMOOTHING = 4.0
 COMPONENTS = 2
+GRIDS = ("power", "steepness", "surroundings")
+"""Features, in the order of the tables' axes."""
 COLOURED = 0.4
 """Missing part of the lines from which the tables of partial Fourier hold alone."""
 
 
 @dataclass(frozen=True)
 class Features:
-    """What r and m are looked up by, both `[component, row, column]` (the steepness is the same for both)."""
+    """What r and m are looked up by, `[component, row, column]` each (only the power differs between components)."""
 
     power: torch.Tensor
     steepness: torch.Tensor
+    surroundings: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -49,17 +56,18 @@ class Calibration:
 
     Attributes
     ----------
-    power, steepness
-        `[power]`, `[steepness]` rising grid points.
+    power, steepness, surroundings
+        `[power]`, `[steepness]`, `[surroundings]` rising grid points.
     regression, variance
-        `[colour (white, partial Fourier), component (along the phase, across), power, steepness]`, relative to the
-        component's own noise variance.
+        `[colour (white, partial Fourier), component (along the phase, across), power, steepness, surroundings]`,
+        relative to the component's own noise variance.
     suppression
         The suppression that the network is asked for; the calibration holds for it alone.
     """
 
     power: torch.Tensor
     steepness: torch.Tensor
+    surroundings: torch.Tensor
     regression: torch.Tensor
     variance: torch.Tensor
     suppression: float
@@ -67,15 +75,12 @@ class Calibration:
     @staticmethod
     def from_json(content: dict[str, Any]) -> Calibration:
         """From the card."""
-        parts = {
-            name: torch.tensor(content[name], dtype=torch.float32)
-            for name in ("power", "steepness", "regression", "variance")
-        }
+        parts = {name: torch.tensor(content[name], dtype=torch.float32) for name in (*GRIDS, "regression", "variance")}
         return Calibration(**parts, suppression=float(content["suppression"]))
 
     def as_json(self) -> dict[str, Any]:
         """For the card."""
-        parts = {name: _rounded(getattr(self, name)) for name in ("power", "steepness", "regression", "variance")}
+        parts = {name: _rounded(getattr(self, name)) for name in (*GRIDS, "regression", "variance")}
         return {**parts, "suppression": self.suppression}
 
     def blends(self, features: Features, factors: list[float], missing_part: float = 0.0) -> list[Blend]:
@@ -97,22 +102,35 @@ class Calibration:
 
     def _lookup(self, features: Features, coloured: float) -> tuple[torch.Tensor, torch.Tensor]:
         device = features.power.device
-        low_p, part_p = _position(features.power, self.power.to(device))
-        low_s, part_s = _position(features.steepness, self.steepness.to(device))
-        steps = len(self.steepness)
-        found = []
-        for tables in (self.regression, self.variance):
-            table = torch.lerp(tables[0], tables[1], coloured)
-            rows = []
-            for component in range(COMPONENTS):
-                flat = table[component].reshape(-1).to(device)
-                corner = low_p[component] * steps + low_s[component]
-                p, s = part_p[component], part_s[component]
-                low = flat[corner] * (1 - s) + flat[corner + 1] * s
-                high = flat[corner + steps] * (1 - s) + flat[corner + steps + 1] * s
-                rows.append(low * (1 - p) + high * p)
-            found.append(torch.stack(rows))
-        return found[0], found[1]
+        grids = [getattr(self, name).to(device) for name in GRIDS]
+        regression, variance = (
+            torch.lerp(tables[0], tables[1], coloured).to(device) for tables in (self.regression, self.variance)
+        )
+        found: list[list[torch.Tensor]] = [[], []]
+        for component in range(COMPONENTS):
+            values = [getattr(features, name)[component] for name in GRIDS]
+            flat = [table[component].reshape(-1) for table in (regression, variance)]
+            sums = [torch.zeros_like(values[0]) for _ in flat]
+            for cell, weight in corners(values, grids):
+                for total, table in zip(sums, flat, strict=True):
+                    total.add_(table[cell] * weight)
+            for rows, total in zip(found, sums, strict=True):
+                rows.append(total)
+        return torch.stack(found[0]), torch.stack(found[1])
+
+
+def corners(values: list[torch.Tensor], grids: list[torch.Tensor]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """The grid cells around each value, as places in a flat table, and their weights in linear interpolation.
+
+    Values beyond a grid take its end.
+    """
+    places = [_position(value, grid) for value, grid in zip(values, grids, strict=True)]
+    for ups in itertools.product((0, 1), repeat=len(grids)):
+        cell, weight = torch.zeros_like(places[0][0]), torch.ones_like(places[0][1])
+        for up, (low, part), grid in zip(ups, places, grids, strict=True):
+            cell = cell * len(grid) + low + up
+            weight = weight * (part if up else 1 - part)
+        yield cell, weight
 
 
 def features(noise: torch.Tensor, image: torch.Tensor, spread: tuple[float, float]) -> Features:
@@ -128,10 +146,14 @@ def features(noise: torch.Tensor, image: torch.Tensor, spread: tuple[float, floa
     denoised = image[0] - noise[0]
     down = functional.pad(denoised[1:] - denoised[:-1], (0, 0, 0, 1))
     right = functional.pad(denoised[:, 1:] - denoised[:, :-1], (0, 1))
-    steep = smoothed((down**2 + right**2)[None], STEEPNESS_SMOOTHING).clamp(min=0).sqrt()
+    square = (down**2 + right**2)[None]
+    steep, around = (
+        torch.log1p(smoothed(square, width).clamp(min=0).sqrt())
+        for width in (STEEPNESS_SMOOTHING, SURROUNDINGS_SMOOTHING)
+    )
     scale = torch.tensor(spread, device=noise.device)[:, None, None]
     power = smoothed((noise / scale) ** 2, POWER_SMOOTHING)
-    return Features(power, torch.log1p(steep).expand_as(power))
+    return Features(power, steep.expand_as(power), around.expand_as(power))
 
 
 def smoothed(image: torch.Tensor, width: float) -> torch.Tensor:

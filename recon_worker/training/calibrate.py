@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
 import torch
 
-from recon_worker.denoising.calibration import Calibration, Features, features
+from recon_worker.denoising.calibration import GRIDS, Calibration, Features, corners, features
 from recon_worker.denoising.network import NoiseNetwork
 from recon_worker.denoising.passes import predict, to_snr
 from recon_worker.training.images import CleanImage
@@ -15,6 +16,7 @@ from recon_worker.training.replicas import Scene, smooth_random_phase
 
 POWER = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.15)
 STEEPNESS = (0.0, 0.2, 0.4, 0.7, 1.0, 1.4, 1.8, 2.3, 2.8, 3.4, 4.0, 5.0)
+SURROUNDINGS = (0.0, 0.3, 0.6, 1.0, 1.5, 2.0, 2.7, 3.5)
 DRAWS = 6
 SCENES = 132
 WINDOW = 192
@@ -36,8 +38,8 @@ def calibrate(
 ) -> Calibration:
     """Tables of regression and variance from `scenes` random scenes of `images` (none of them trained on)."""
     rng = np.random.default_rng(seed)
-    sums = np.zeros((2, 3, 2, len(POWER), len(STEEPNESS)))
-    grids = torch.tensor(POWER), torch.tensor(STEEPNESS)
+    grids = [torch.tensor(grid) for grid in (POWER, STEEPNESS, SURROUNDINGS)]
+    sums = np.zeros((2, 3, 2, *map(len, grids)))
     for number in range(scenes):
         report("calibrating", number / scenes)
         coloured = number % 3 == 2
@@ -51,6 +53,7 @@ def calibrate(
     return Calibration(
         grids[0],
         grids[1],
+        grids[2],
         torch.tensor(regression, dtype=torch.float32),
         torch.tensor(variance, dtype=torch.float32),
         suppression,
@@ -90,50 +93,39 @@ def _draws(
 
 
 def _add(
-    sums: np.ndarray, true: torch.Tensor, predicted: torch.Tensor, found: Features, grids: tuple[torch.Tensor, ...]
+    sums: np.ndarray, true: torch.Tensor, predicted: torch.Tensor, found: Features, grids: list[torch.Tensor]
 ) -> None:
-    """Add weights, products and squares of one draw to `sums` `[3, component, power, steepness]`."""
+    """Add weights, products and squares of one draw to `sums` `[3, component, power, steepness, surroundings]`."""
     unbiased = DRAWS / (DRAWS - 1)
     values = torch.ones_like(true), true * predicted * unbiased, predicted**2 * unbiased
+    shape = sums.shape[2:]
     # Noise and prediction share the draw, so the noise's own sample variance is what 1 stands for.
-    low_p, part_p = _position(found.power, grids[0])
-    low_s, part_s = _position(found.steepness, grids[1])
-    steps = len(grids[1])
     for component in range(2):
-        for up in (0, 1):
-            for steeper in (0, 1):
-                p, s = part_p[component], part_s[component]
-                weight = (p if up else 1 - p) * (s if steeper else 1 - s)
-                cell = ((low_p[component] + up) * steps + low_s[component] + steeper).reshape(-1)
-                for index, value in enumerate(values):
-                    total = torch.bincount(
-                        cell, (weight * value[component]).reshape(-1).double(), minlength=len(grids[0]) * steps
-                    )
-                    sums[index, component] += total.numpy().reshape(len(grids[0]), steps)
-
-
-def _position(values: torch.Tensor, grid: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    low = (torch.searchsorted(grid, values.contiguous(), right=True) - 1).clamp(0, len(grid) - 2)
-    return low, ((values - grid[low]) / (grid[low + 1] - grid[low])).clamp(0, 1)
+        for cell, weight in corners([getattr(found, name)[component] for name in GRIDS], grids):
+            for index, value in enumerate(values):
+                total = torch.bincount(
+                    cell.reshape(-1), (weight * value[component]).reshape(-1).double(), minlength=math.prod(shape)
+                )
+                sums[index, component] += total.numpy().reshape(shape)
 
 
 def _filled(total: np.ndarray, weight: np.ndarray) -> np.ndarray:
     """Means `total / weight`, cells of little weight drawn from their neighbours."""
-    total, weight = total.copy(), weight.copy()
     result = np.zeros_like(total)
     for component in range(len(total)):
-        mean, held = total[component], weight[component]
-        near_total, near_weight = mean.copy(), held.copy()
-        while (near_weight < FEWEST).any():
-            padded_total, padded_weight = np.pad(near_total, 1), np.pad(near_weight, 1)
-            height, width = held.shape
-            shifts = [(0, 1), (2, 1), (1, 0), (1, 2)]
-            more_total = np.sum([padded_total[y : y + height, x : x + width] for y, x in shifts], axis=0)
-            more_weight = np.sum([padded_weight[y : y + height, x : x + width] for y, x in shifts], axis=0)
-            few = near_weight < FEWEST
+        near_total, near_weight = total[component].copy(), weight[component].copy()
+        while (few := near_weight < FEWEST).any():
+            more_total, more_weight = _of_neighbours(near_total), _of_neighbours(near_weight)
             if not more_weight[few].any():
                 break
             near_total = np.where(few, near_total + more_total, near_total)
             near_weight = np.where(few, near_weight + more_weight, near_weight)
         result[component] = near_total / np.maximum(near_weight, 1e-9)
     return result
+
+
+def _of_neighbours(values: np.ndarray) -> np.ndarray:
+    """Sum over the cells beside each cell, along every axis."""
+    padded = np.pad(values, 1)
+    inner = tuple(slice(1, -1) for _ in values.shape)
+    return np.asarray(sum(np.roll(padded, step, axis)[inner] for axis in range(values.ndim) for step in (-1, 1)))

@@ -83,7 +83,7 @@ def preview(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpRespon
         picture = selectors.preview(series)
     except FileNotFoundError as error:
         raise Http404 from error
-    return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": "private, max-age=3600"})
+    return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": "private, no-store"})
 
 
 @login_required

@@ -89,7 +89,7 @@ def current_measured(study: Study) -> Iterable[MeasuredSeries]:
 
 
 def counting(structures: Iterable[Structure]) -> list[Structure]:
-    """Of one series and kind: what is measured, not left out, and alone at its level."""
+    """Of one series: what is measured, not left out, and alone at its level."""
     held = [one for one in structures if _has_value(one)]
     claims = Counter((one.kind, one.effective_level) for one in structures if not one.excluded_reason)
     return [one for one in held if claims[one.kind, one.effective_level] == 1]

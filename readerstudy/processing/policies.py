@@ -30,7 +30,9 @@ def may_correct_measurements(study: Study) -> bool:
 def measured_study(user: User, study_id: UUID) -> tuple[Study, Membership]:
     """A study whose measurements `user` may see: its coordinator always, its principal investigator once it is
     unblinded (they stand beside the arms). Raises Http404."""
-    study, membership = study_for(user, study_id, Membership.Role.COORDINATOR, Membership.Role.PRINCIPAL_INVESTIGATOR)
+    study, membership = study_for(
+        user, study_id, Membership.Role.COORDINATOR, Membership.Role.PRINCIPAL_INVESTIGATOR
+    )
     if membership.role != Membership.Role.COORDINATOR and study.state != Study.State.UNBLINDED:
         raise Http404
     return study, membership

@@ -17,8 +17,8 @@ FATES = ("value", "cut", "not_measured", "left_out", "same_level", "not_found", 
 """Each level of each arm has exactly one.
 
 value: it counts; cut: by the field of view; not_measured: a signal void lies inside, or only a piece was found;
-left_out: by the coordinator, with a reason; same_level: two structures claim it; not_found: seen in another arm alone;
-series_not_measured: the arm's whole series could not be measured, or is missing.
+left_out: by the coordinator, with a reason, in this arm or wherever it was found; same_level: two structures claim it;
+not_found: seen in another arm alone; series_not_measured: the arm's whole series could not be measured, or is missing.
 """
 
 
@@ -26,8 +26,8 @@ def structure_fates(study: Study) -> list[dict[str, Any]]:
     """A row for each measured sequence, quantity and arm with anything measured in any arm.
 
     `series`, and of those `series_failed`; `levels`: of all subjects, seen in any arm; a count for each of FATES, which
-    add up to `levels`; `matched`: with a value in every arm, the n of table 6; `reasons`: of what is left out and of
-    series that failed, in words, with how often, most often first.
+    add up to `levels`; `matched`: with a value in every arm that has any, the n of table 6; `reasons`: of levels that
+    are left out and of series that failed, in words, with how often, most often first.
     """
     arms = list(study.arms.filter(series__study=study, series__is_current=True).distinct().order_by("order"))
     held: dict[Any, dict[tuple[Any, Any], MeasuredSeries]] = {}
@@ -42,6 +42,7 @@ def structure_fates(study: Study) -> list[dict[str, Any]]:
         for kind, quantity in QUANTITIES.items():
             fates = _fates(kind, here, [arm.pk for arm in in_sequence])
             values = [{item for item, fate in fates[arm.pk].items() if fate == "value"} for arm in in_sequence]
+            matched = set.intersection(*filter(None, values)) if any(values) else set()
             for arm in in_sequence:
                 mine = [measured for (_, arm_id), measured in here.items() if arm_id == arm.pk]
                 counts = Counter(fates[arm.pk].values())
@@ -54,7 +55,7 @@ def structure_fates(study: Study) -> list[dict[str, Any]]:
                         "series_failed": sum(bool(measured.fault_message) for measured in mine),
                         "levels": len(fates[arm.pk]),
                         **{fate: counts[fate] for fate in FATES},
-                        "matched": len(set.intersection(*values)),
+                        "matched": len(matched),
                         "reasons": _reasons(kind, mine),
                     }
                 )
@@ -70,12 +71,19 @@ def _fates(
         for place, measured in here.items()
     }
     seen = sorted({(subject, level) for (subject, _), levels in found.items() for level in levels}, key=str)
+    # What is left out wherever it was found is no level that another arm missed.
+    stays = {
+        (subject, level)
+        for (subject, _), levels in found.items()
+        for level, fate in levels.items()
+        if fate != "left_out"
+    }
     return {
         arm: {
-            (subject, level): found[subject, arm].get(level, "not_found")
-            if (subject, arm) in here and not here[subject, arm].fault_message
+            item: found[item[0], arm].get(item[1], "not_found" if item in stays else "left_out")
+            if (item[0], arm) in here and not here[item[0], arm].fault_message
             else "series_not_measured"
-            for subject, level in seen
+            for item in seen
         }
         for arm in arms
     }
@@ -99,11 +107,21 @@ def _why_not(held: Iterable[Structure]) -> str:
 
 
 def _reasons(kind: str, mine: list[MeasuredSeries]) -> str:
-    told = Counter(
-        one.excluded_reason.rstrip(".")
-        for measured in mine
-        for one in measured.structures.all()
-        if one.kind == kind and one.excluded_reason
+    told: Counter[str] = Counter()
+    for measured in mine:
+        structures = [one for one in measured.structures.all() if one.kind == kind]
+        left_out = {level for level, fate in _of_series(structures, kind).items() if fate == "left_out"}
+        told.update(
+            _plain(one.excluded_reason) for one in structures if one.excluded_reason and one.effective_level in left_out
+        )
+    failed = Counter(_plain(measured.fault_message) for measured in mine if measured.fault_message)
+    return "; ".join(
+        [f"{reason} ({times})" for reason, times in told.most_common()]
+        + [f"{reason} ({times} series)" for reason, times in failed.most_common()]
     )
-    told.update(measured.fault_message.rstrip(".") for measured in mine if measured.fault_message)
-    return "; ".join(f"{reason} ({times})" for reason, times in told.most_common())
+
+
+def _plain(reason: str) -> str:
+    """On one line, without its full stop; what a spreadsheet would take for a formula is set in quotes."""
+    line = " ".join(reason.split()).rstrip(".")
+    return f"“{line}”" if line.startswith(("=", "+", "-", "@")) else line

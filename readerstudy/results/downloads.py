@@ -37,7 +37,9 @@ OF_MEASUREMENTS = ("table6.csv", "table6a.csv", "table6b.csv", "measurements.csv
 
 def names(content: Mapping[str, Any]) -> dict[str, str]:
     """NAMES without those that would be empty: there are tables of measurements only where something was measured."""
-    return {name: says for name, says in NAMES.items() if content.get("table6") or name not in OF_MEASUREMENTS}
+    measured = {name: bool(content.get("table6")) for name in OF_MEASUREMENTS}
+    measured["table6b.csv"] = bool(content.get("table6b"))
+    return {name: says for name, says in NAMES.items() if measured.get(name, True)}
 
 
 def download_text(*, study: Study, actor: User, name: str) -> str:

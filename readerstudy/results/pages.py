@@ -115,7 +115,9 @@ def _figures(
     scores, differences = [], []
     for (least, greatest, margin, better), names in groups.items():
         mine = [box for box in boxes if box["sequence"] == sequence and box["category"] in names]
-        scores.append(charts.box_plots(mine, categories=names, arms=shown, colours=colours, scale=(least, greatest)))
+        scores.append(
+            charts.box_plots(mine, categories=names, arms=shown, colours=colours, scale=(least, greatest))
+        )
         rows = [row for (_, category), row in comparisons.items() if category in names]
         if rows:
             differences.append(

@@ -179,4 +179,6 @@ def _parse_row(fields: Sequence[str], places: Mapping[str, int], width: int, row
             f'Row {row}: the score "{named["score"][:40]}" is not a whole number.',
             "Leave the score empty where the series was not rated.",
         ) from error
-    return Rating(named["sequence"], named["arm"], named["patient"], named["reader"], named["category"], score, row)
+    return Rating(
+        named["sequence"], named["arm"], named["patient"], named["reader"], named["category"], score, row
+    )

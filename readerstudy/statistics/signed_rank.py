@@ -65,7 +65,9 @@ def signed_rank_test(values: Sequence[Fraction], alternative: Alternative) -> Si
     if k == 0:
         return SignedRankTest(len(values), len(values), Fraction(0), 1.0)
     magnitudes = [abs(value) for value in kept]
-    doubled_sum = sum(rank for rank, value in zip(doubled_midranks(magnitudes), kept, strict=True) if value > 0)
+    doubled_sum = sum(
+        rank for rank, value in zip(doubled_midranks(magnitudes), kept, strict=True) if value > 0
+    )
     ties = sum(size**3 - size for size in Counter(magnitudes).values())
     variance = Fraction(k * (k + 1) * (2 * k + 1), 24) - Fraction(ties, 48)
     statistic = Fraction(doubled_sum, 2)

@@ -97,7 +97,9 @@ def _matrix(request: PersonRequest, study: Study) -> str:
 
 def _measured(request: PersonRequest, study: Study) -> str:
     sequence = get_object_or_404(study.sequences, pk=_uuid(request.POST.get("sequence", "")))
-    amendments.change_measured(sequence=sequence, is_measured=request.POST.get("measured") == "yes", actor=request.user)
+    amendments.change_measured(
+        sequence=sequence, is_measured=request.POST.get("measured") == "yes", actor=request.user
+    )
     return "What is measured is saved. Finished series are made anew where it changed."
 
 

@@ -85,13 +85,26 @@ def load_weights(folder: Path = FOLDER, device: str = "cpu") -> Weights:
     ReconstructionFault
         If a file is missing, or the numbers are not those that the card names (SHA-256).
     """
+    network, digest, card = load_network(folder, device)
+    return Weights(network, _calibration(card), digest, card)
+
+
+def load_network(folder: Path = FOLDER, device: str = "cpu") -> tuple[NoiseNetwork, str, dict[str, Any]]:
+    """Network, SHA-256 of its numbers and card, without the calibration, which may be none or an older one's.
+
+    Raises
+    ------
+    ReconstructionFault
+        As `load_weights`.
+    """
     path = folder / f"{NAME}.npz"
     stamp = path.stat().st_mtime_ns if path.exists() else 0
-    return _load(folder, device, stamp)
+    network, digest = _load(folder, device, stamp)
+    return network, digest, read_card(folder)
 
 
 @lru_cache(maxsize=2)
-def _load(folder: Path, device: str, _stamp: int) -> Weights:
+def _load(folder: Path, device: str, _stamp: int) -> tuple[NoiseNetwork, str]:
     card = read_card(folder)
     try:
         content = (folder / f"{NAME}.npz").read_bytes()
@@ -112,4 +125,14 @@ def _load(folder: Path, device: str, _stamp: int) -> Weights:
         network.load_state_dict({name: torch.from_numpy(held[name].astype(np.float32)) for name in held.files})
     ready = network.eval().to(torch.device(device), memory_format=torch.channels_last)  # type: ignore[call-overload]
     ready.requires_grad_(False)
-    return Weights(ready, Calibration.from_json(card["calibration"]), digest, card)
+    return ready, digest
+
+
+def _calibration(card: dict[str, Any]) -> Calibration:
+    try:
+        return Calibration.from_json(card["calibration"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReconstructionFault(
+            f"The denoising network's card ({NAME}.json) has no calibration of this version.",
+            "Install the application again, or run `python -m recon_worker.training calibrate`.",
+        ) from error

@@ -54,7 +54,9 @@ def open_fastmri(path: Path) -> KSpace:
         _check_stored(table)
         acquired = _acquired(table, _mask(file, ny))
     encoding = _encoding(header, nx, ny)
-    return kspace_of_array(_header(header, encoding, slices, coils), acquired[:, None, :], lambda: _read_slices(path))
+    return kspace_of_array(
+        _header(header, encoding, slices, coils), acquired[:, None, :], lambda: _read_slices(path)
+    )
 
 
 def _samples(file: h5py.File) -> h5py.Dataset:

@@ -26,10 +26,8 @@ def is_ge_pfile(start: bytes, size: int) -> bool:
     if len(start) < 8 or size < 100_000:
         return False
     revision, offset = struct.unpack("<fi", start[:8])
-    return (
-        7.0 <= revision < 60.0
-        and abs(revision * 1000 - round(revision * 1000)) < 0.01
-        and (revision < 26 or 0 < offset < size)
+    return 7.0 <= revision < 60.0 and abs(revision * 1000 - round(revision * 1000)) < 0.01 and (
+        revision < 26 or 0 < offset < size
     )
 
 

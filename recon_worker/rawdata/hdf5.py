@@ -81,6 +81,7 @@ def _check_chunks(table: h5py.Dataset) -> None:
         )
 
 
+
 def _stored_rows(table: h5py.Dataset) -> Iterator[tuple[bytes, int]]:
     """The rows of a one-dimensional table, or a single value, as they lie in the file, in blocks, with the bytes
     of a row; nothing if they are compact or have several dimensions."""
@@ -189,7 +190,9 @@ def check_variable_length(table: h5py.Dataset, names: tuple[str, ...] = ()) -> l
     wanted = np.stack([references["address"].astype(np.int64), references["index"].astype(np.int64),
                        lengths * np.array(units)[:, None]], axis=2)  # fmt: skip
     starts = np.zeros(lengths.shape, dtype=np.int64)
-    starts[lengths > 0] = _check_collections(Path(table.file.filename), table.file.userblock_size, wanted[lengths > 0])
+    starts[lengths > 0] = _check_collections(
+        Path(table.file.filename), table.file.userblock_size, wanted[lengths > 0]
+    )
     return [np.stack(pair, axis=1) for pair in zip(starts, lengths, strict=True)]
 
 

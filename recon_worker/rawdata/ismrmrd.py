@@ -284,7 +284,9 @@ def _refuse_other_dimensions(encoding: Encoding, lines: Heads) -> None:
             )
 
 
-def _table(rows: npt.NDArray[np.int64], lines: Heads, grid: Grid, encoding: Encoding, remarks: list[str]) -> LineTable:
+def _table(
+    rows: npt.NDArray[np.int64], lines: Heads, grid: Grid, encoding: Encoding, remarks: list[str]
+) -> LineTable:
     flags, counters = lines["flags"], lines["idx"]
     table = np.zeros(len(lines), dtype=LINE)
     steps = counters["kspace_encode_step_1"].astype(np.int32)

@@ -171,7 +171,9 @@ def check_grid(table: LineTable, grid: Grid) -> int:
             "Header and data do not belong together; export the acquisition again.",
         )
     averages = check_extent("averages", int(imaging["average"].max()) + 1)
-    check_slice_size(averages=averages, coils=grid.coils, phase_encodes=grid.phase_encodes, samples=grid.samples)
+    check_slice_size(
+        averages=averages, coils=grid.coils, phase_encodes=grid.phase_encodes, samples=grid.samples
+    )
     return averages
 
 

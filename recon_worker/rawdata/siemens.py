@@ -51,7 +51,6 @@ NUMARIS_X_NOISE_MICROSECONDS = 5.0
 """Duration of one noise sample in XA (siemens_to_ismrmrd)."""
 NOISE_SAMPLES = 2**18
 
-
 def open_siemens(path: Path) -> KSpace:
     """Read the headers of the last measurement of a twix file (earlier ones are adjustments).
 
@@ -134,15 +133,11 @@ def _acquisition(
         remarks.append("No noise scan; the noise is estimated from the imaging data.")
     if not readouts.ended:
         remarks.append("The measurement has no end mark; it may have been stopped early.")
-    ratio = (
-        1.0
-        if noise is None
-        else bandwidth_ratio(
-            NUMARIS_X_NOISE_MICROSECONDS if software == "XA" else NOISE_SCAN_MICROSECONDS[software] / noise[1],
-            protocol.dwell_time_us,
-            RECEIVER_NOISE_BANDWIDTH,
-            remarks,
-        )
+    ratio = 1.0 if noise is None else bandwidth_ratio(
+        NUMARIS_X_NOISE_MICROSECONDS if software == "XA" else NOISE_SCAN_MICROSECONDS[software] / noise[1],
+        protocol.dwell_time_us,
+        RECEIVER_NOISE_BANDWIDTH,
+        remarks,
     )
     header = KSpaceHeader(
         format=FORMAT,

@@ -26,7 +26,7 @@ UNCHECKED = {
 
 
 def software_line(protocol: SiemensProtocol, readouts: Readouts) -> str:
-    """ "VB", "VD/VE" or "XA" (which keeps the layout of VE)."""
+    """"VB", "VD/VE" or "XA" (which keeps the layout of VE)."""
     if not readouts.is_ve:
         return "VB"
     return "XA" if protocol.numaris_x else "VD/VE"

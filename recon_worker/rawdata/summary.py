@@ -11,7 +11,7 @@ from recon_worker.data import InputFault, KSpaceHeader
 
 
 def orientation_name(normal: tuple[float, float, float]) -> str:
-    """ "sagittal", "coronal" or "axial", by the largest component of the slice direction `[x, y, z]` (LPS)."""
+    """"sagittal", "coronal" or "axial", by the largest component of the slice direction `[x, y, z]` (LPS)."""
     return ("sagittal", "coronal", "axial")[int(np.argmax(np.abs(normal)))]
 
 

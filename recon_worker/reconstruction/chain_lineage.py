@@ -28,7 +28,9 @@ CHAIN = "conventional"
 CHAIN_VERSION = 4
 
 
-def remarks(told: Sequence[SliceResult], choice: ChainChoice, dropped: Dropped | None = None) -> tuple[str, ...]:
+def remarks(
+    told: Sequence[SliceResult], choice: ChainChoice, dropped: Dropped | None = None
+) -> tuple[str, ...]:
     """Sentences on what was done, for the coordinator only."""
     told_once = [dropped.remark(choice)] if dropped else []
     if choice.echo_phase_correction:

@@ -192,7 +192,9 @@ class _LowResolution:
         return torch.matmul(some.reshape(-1, some.shape[2]), self.harmonics).view(*some.shape[:2], -1)
 
 
-def _low_resolution(block: torch.Tensor, ky_centre: int, steps: int, samples: float, grid: _Grid) -> _LowResolution:
+def _low_resolution(
+    block: torch.Tensor, ky_centre: int, steps: int, samples: float, grid: _Grid
+) -> _LowResolution:
     channels, _, wide = block.shape
     rows, columns = grid.rows, grid.columns
     along_phase = window(rows, ky_centre, steps + 1, device=block.device)

@@ -123,7 +123,9 @@ class _Step:
     slope: float
 
 
-def echo_phases(hybrid: torch.Tensor, echo: Numbers, counts: npt.NDArray[np.int64], centre: int) -> EchoPhases:
+def echo_phases(
+    hybrid: torch.Tensor, echo: Numbers, counts: npt.NDArray[np.int64], centre: int
+) -> EchoPhases:
     """Phase between odd and even echoes, or the reason why there is nothing to take off.
 
     Parameters
@@ -163,7 +165,9 @@ def echo_phases(hybrid: torch.Tensor, echo: Numbers, counts: npt.NDArray[np.int6
     )
 
 
-def without_echo_phases(lines: torch.Tensor, found: EchoPhases, echo: Numbers, columns: int) -> torch.Tensor:
+def without_echo_phases(
+    lines: torch.Tensor, found: EchoPhases, echo: Numbers, columns: int
+) -> torch.Tensor:
     """`lines` `[channel, ky, column]` with the phases taken off.
 
     `echo` is `[ky]` of these lines; `columns` the image's width, of which they may hold more (oversampling).
@@ -184,8 +188,7 @@ def _steps(lines: torch.Tensor, number: Numbers, centre_echo: int) -> list[_Step
         for sign in (1, -1)
         for target in range(len(number))
         if 0 <= target - 2 * sign < len(number)
-        and (number[target] - number[target - sign]) % 2
-        and number[target - sign] == number[target - 2 * sign]
+        and (number[target] - number[target - sign]) % 2 and number[target - sign] == number[target - 2 * sign]
     ]
     products = np.zeros((len(borders), len(place)), dtype=np.complex128)
     left = np.zeros((len(borders), len(place)))
@@ -220,7 +223,8 @@ def _inside(number: Numbers, sign: int) -> list[int]:
     return [
         target
         for target in range(len(number))
-        if 0 <= target - 2 * sign < len(number) and number[target] == number[target - sign] == number[target - 2 * sign]
+        if 0 <= target - 2 * sign < len(number)
+        and number[target] == number[target - sign] == number[target - 2 * sign]
     ]
 
 

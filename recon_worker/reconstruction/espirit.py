@@ -135,7 +135,9 @@ def _kernels(block: torch.Tensor) -> torch.Tensor:
     return vectors[:, signal].T.reshape(-1, channels, KERNEL, KERNEL)
 
 
-def _operators(kernels: torch.Tensor, y: torch.Tensor, x: torch.Tensor, rows: int, columns: int) -> torch.Tensor:
+def _operators(
+    kernels: torch.Tensor, y: torch.Tensor, x: torch.Tensor, rows: int, columns: int
+) -> torch.Tensor:
     """`[pixel, channel, channel]` projection on the subspace in the image domain, at rows `y` and columns `x` counted
     from the centre."""
     steps = torch.arange(KERNEL, device=kernels.device)

@@ -115,7 +115,9 @@ def line_variance(coverage: Coverage) -> LineVariance:
     return np.where(coverage.counts > 0, 1.0 / np.maximum(coverage.counts, 1), 0.0)
 
 
-def line_noise(variance: LineVariance, coverage: Coverage, method: PartialFourier) -> tuple[LineVariance, LineVariance]:
+def line_noise(
+    variance: LineVariance, coverage: Coverage, method: PartialFourier
+) -> tuple[LineVariance, LineVariance]:
     """Noise variance by phase-encode step after partial Fourier, from that of the lines before, `variance` `[ky]`.
 
     Returns

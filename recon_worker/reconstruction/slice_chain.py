@@ -206,7 +206,9 @@ class SliceChain:
             result = self._unfold(piece, hybrid, maps, covered, calibration)
         return replace(result, compression=compressed, espirit=espirit, echo_phases=phases)
 
-    def _calibration(self, source: str, separate: torch.Tensor, hybrid: torch.Tensor, reach: int) -> Calibration:
+    def _calibration(
+        self, source: str, separate: torch.Tensor, hybrid: torch.Tensor, reach: int
+    ) -> Calibration:
         """From the lines `separate` `[coil, ky, kx]`; `hybrid` is all of them, white."""
         header, centre = self.header, self.header.ky_centre
         steps = min(reach, CALIBRATION_STEPS // 2)

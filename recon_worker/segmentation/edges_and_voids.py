@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 from scipy import ndimage
 
 from recon_worker.data import Volume
@@ -22,8 +23,9 @@ THINNEST_VOID_MM = 3.0
 """Radius: cortical bone and ligaments are dark too, and thinner."""
 AROUND_MM = 2.0
 """A network draws around a void: it is looked for this far beyond the structure and in the bays of its outline."""
-BESIDE_MM = 20.0
-"""Where the picture ends this near to a disc, the body between is cut; networks then see the disc wrongly, too."""
+BESIDE_MM = 30.0
+"""The length of a body: where the picture ends nearer to a disc, the body between may be cut, and networks then see the
+disc wrongly, too."""
 PIECE = 0.4
 """Of the median volume of the series' other bodies: what is smaller is a piece of a body."""
 VOID_PART = 0.12
@@ -32,13 +34,25 @@ VOID_PART = 0.12
 
 @dataclass(frozen=True)
 class Edges:
-    """The rows and columns between which there is a picture (first, one after the last); how many of them from the edge
-    are near it, and how many is the length of a body."""
+    """Where a picture ends.
+
+    Attributes
+    ----------
+    rows, columns
+        Between which there is a picture: first, one after the last.
+    margin
+        How many rows and columns from the edge are near it.
+    spine
+        The axis along the spine (0 rows, 1 columns), and whether it runs towards the feet.
+    body_length
+        Along that axis, in pixels.
+    """
 
     rows: tuple[int, int]
     columns: tuple[int, int]
     margin: tuple[int, int]
-    beside: tuple[int, int]
+    spine: tuple[int, bool]
+    body_length: int
 
     @staticmethod
     def of(volume: Volume) -> Edges:
@@ -50,27 +64,36 @@ class Edges:
             spans.append((int(places[0]), int(places[-1]) + 1))
         row, column = volume.spacing_mm[1:]
         margin = (max(1, round(EDGE_MM / row)), max(1, round(EDGE_MM / column)))
-        return Edges(spans[0], spans[1], margin, (round(BESIDE_MM / row), round(BESIDE_MM / column)))
+        # z of LPS grows towards the head.
+        along = int(np.argmax(np.abs(volume.affine[2, 1:3])))
+        length = round(BESIDE_MM / (row, column)[along])
+        return Edges(spans[0], spans[1], margin, (along, bool(volume.affine[2, 1 + along] < 0)), length)
 
     def cut(self, mask: Mask, kind: Kind) -> bool:
         """Whether the structure `[slice, row, column]` goes on beyond the picture, a body also beyond its slices."""
-        if self._nears(mask, self.margin):
-            return True
+        rows, columns = _extents(mask)
+        if not rows.size:
+            return False
+        for places, span, margin in zip((rows, columns), (self.rows, self.columns), self.margin, strict=True):
+            if places[0] < span[0] + margin or places[-1] >= span[1] - margin:
+                return True
         areas = mask.sum(axis=(1, 2))
         return kind == "body" and bool(max(areas[0], areas[-1]) > CUT_AT_THE_SIDE * areas.max())
 
-    def cut_a_neighbour(self, disc: Mask) -> bool:
-        """Whether the picture ends where a body beside the disc should lie."""
-        return self._nears(disc, self.beside)
-
-    def _nears(self, mask: Mask, margins: tuple[int, int]) -> bool:
-        rows, columns = np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))
-        if not rows.size:
+    def cut_beside(self, disc: Mask, *, below: bool) -> bool:
+        """Whether the picture ends where the body above or below the disc should lie."""
+        axis, footwards = self.spine
+        places, span = _extents(disc)[axis], (self.rows, self.columns)[axis]
+        if not places.size:
             return False
-        return any(
-            places[0] < span[0] + margin or places[-1] >= span[1] - margin
-            for places, span, margin in zip((rows, columns), (self.rows, self.columns), margins, strict=True)
-        )
+        if below == footwards:
+            return bool(places[-1] >= span[1] - self.body_length)
+        return bool(places[0] < span[0] + self.body_length)
+
+
+def _extents(mask: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Rows and columns that the mask reaches."""
+    return np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))
 
 
 def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:

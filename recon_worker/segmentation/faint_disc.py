@@ -25,7 +25,10 @@ BEFORE_MM, BEHIND_MM = 25.0, 45.0
 
 
 def faint_disc_below(body: Instance, probability: Probability, affine: npt.NDArray[np.float64]) -> bool:
-    """Whether discs have some `probability` `[slice, row, column]` below `body`; `affine` leads to LPS millimetres."""
+    """Whether discs have some `probability` `[slice, row, column]` below `body`; `affine` leads to LPS millimetres.
+
+    What was found already is to be blanked in `probability`.
+    """
     slices, rows, columns = (np.arange(size, dtype=np.float64) for size in probability.shape)
 
     def coordinate(axis: int) -> npt.NDArray[np.float64]:

@@ -98,7 +98,7 @@ def name_levels(
         ordered_numbers = list(zip(numbers, ordered, strict=True))
     if not below or is_cut(below[0][1]):
         flags.append("the sacrum is not seen whole, and the levels are counted from it: check the level")
-    if has_disc_below(ordered_numbers[-1][1]):
+    if below and has_disc_below(ordered_numbers[-1][1]):
         flags.append(
             "something like a disc is seen below the lowest body, and the count may be one off: check the level"
         )

@@ -27,6 +27,8 @@ Unfit = tuple[State, str]
 """Why a structure is not measured: its state, and the words."""
 
 FEWEST_BODIES, FEWEST_DISCS = 2, 1
+VOID = "a signal void lies inside, as metal makes it"
+A_PIECE = "it is much smaller than the others: only a piece of it was found"
 CONFIDENT = 0.5
 
 
@@ -133,12 +135,13 @@ def structures_of(
     bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"])
     discs = instances(disc_probability, spacing, "disc", limits["discs"])
     edges = Edges.of(volume)
+    faint = np.where(np.any([disc.mask for disc in discs], axis=0), 0, disc_probability) if discs else disc_probability
     spine = name_levels(
         bodies,
         discs,
         volume.affine,
         is_cut=lambda body: edges.cut(body.mask, "body"),
-        has_disc_below=lambda body: faint_disc_below(body, disc_probability, volume.affine),
+        has_disc_below=lambda body: faint_disc_below(body, faint, volume.affine),
     )
     if len(spine.bodies) < FEWEST_BODIES or len(spine.discs) < FEWEST_DISCS:
         raise InputFault(
@@ -148,14 +151,17 @@ def structures_of(
     disc_labels, body_labels = (np.zeros(volume.array.shape, dtype=np.uint8) for _ in range(2))
     structures, remarks = [], list(spine.remarks)
     voids = voids_of(volume, [body.instance.mask for body in spine.bodies])
-    pieces = pieces_of({body.level: body.instance.volume_mm3 for body in spine.bodies})
-    named_bodies = {body.level for body in spine.bodies}
+    whole = {body.level: body.instance.volume_mm3 for body in spine.bodies if not edges.cut(body.instance.mask, "body")}
+    pieces = pieces_of(whole)
     for named in spine.discs:
         mask = named.instance.mask
         disc_labels[mask] = named.level
         unfit = _unfit(mask, "disc", edges, voids, spacing)
         # Disc k lies between the bodies k and k + 1.
-        if unfit is None and not {named.level, named.level + 1} <= named_bodies and edges.cut_a_neighbour(mask):
+        if unfit is None and any(
+            level not in whole and edges.cut_beside(mask, below=level > named.level)
+            for level in (named.level, named.level + 1)
+        ):
             unfit = "cut", "the edge of the field of view cuts the body beside it"
         structures.append(_structure(named, mask, volume, unfit, disc_probability, limits["discs"]))
     for named in spine.bodies:
@@ -164,7 +170,7 @@ def structures_of(
         body_labels[mask] = named.level
         unfit = _unfit(mask, "body", edges, voids, spacing)
         if unfit is None and named.level in pieces:
-            unfit = "excluded", "it is much smaller than the others: only a piece of it was found"
+            unfit = "excluded", A_PIECE
         structures.append(_structure(named, mask, volume, unfit, body_probability, limits["bodies"]))
     remarks += _remarks(structures, spine)
     lineage = {
@@ -179,7 +185,7 @@ def _unfit(mask: Mask, kind: Kind, edges: Edges, voids: Mask, spacing_mm: tuple[
     if edges.cut(mask, kind):
         return "cut", "cut by the edge of the field of view"
     if has_void(mask, voids, spacing_mm):
-        return "excluded", "a signal void lies inside, as metal makes it"
+        return "excluded", VOID
     return None
 
 
@@ -213,13 +219,10 @@ def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
     cut = [structure.name for structure in structures if structure.state == "cut"]
     if cut:
         remarks.append(f"Cut by the field of view and not measured: {', '.join(cut)}.")
-    unfit = [structure for structure in structures if structure.state == "excluded"]
-    void = [structure.name for structure in unfit if "signal void" in structure.flags[-1]]
-    if void:
-        remarks.append(f"With a signal void inside and not measured: {', '.join(void)}.")
-    pieces = [structure.name for structure in unfit if structure.name not in void]
-    if pieces:
-        remarks.append(f"Found in part and not measured: {', '.join(pieces)}.")
+    for flag, says in ((VOID, "With a signal void inside"), (A_PIECE, "Found in part")):
+        unfit = [structure.name for structure in structures if flag in structure.flags]
+        if unfit:
+            remarks.append(f"{says} and not measured: {', '.join(unfit)}.")
     for kind, group in (("disc", spine.discs), ("body", spine.bodies)):
         levels = sorted(one.level for one in group)
         missing = sorted(set(range(levels[0], levels[-1] + 1)) - set(levels))

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from recon_worker.data import InputFault, ReconstructionFault
-from recon_worker.denoising.weights import FOLDER, load_weights, read_card, write_card, write_weights
+from recon_worker.denoising.weights import FOLDER, load_network, write_card, write_weights
 from recon_worker.training.calibrate import calibrate
 from recon_worker.training.denoiser import PEAK_RATE, Trainer
 from recon_worker.training.images import CleanImage
@@ -100,8 +100,8 @@ def _train(chosen: argparse.Namespace) -> None:
         peak_rate=chosen.peak_rate,
     )
     if chosen.from_installed:
-        ready = load_weights()
-        trainer.begin_with(ready.network, {"sha256": ready.sha256, **ready.card["training"]})
+        network, digest, card = load_network()
+        trainer.begin_with(network, {"sha256": digest, **card["training"]})
     trainer.run(_say, resume=chosen.resume)
     plot_losses(trainer.progress.losses, chosen.work / "losses.png")
     _say(f"checkpoint: {trainer.checkpoint}; loss curve: {chosen.work / 'losses.png'}")
@@ -126,10 +126,9 @@ def _export(chosen: argparse.Namespace) -> None:
 
 
 def _calibrate(chosen: argparse.Namespace) -> None:
-    ready = load_weights()
-    suppression = ready.calibration.suppression if chosen.suppression is None else chosen.suppression
-    card = read_card()
-    card["calibration"] = _tables(ready.network, _pool(chosen), suppression)
+    network, _, card = load_network()
+    suppression = card["calibration"]["suppression"] if chosen.suppression is None else chosen.suppression
+    card["calibration"] = _tables(network, _pool(chosen), suppression)
     write_card(FOLDER, card)
 
 

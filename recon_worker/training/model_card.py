@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from recon_worker.denoising.network import Architecture, NoiseNetwork, parameters
+from recon_worker.training.denoiser import PEAK_RATE
 from recon_worker.training.images import TEST_PATIENTS, TEST_VB2, CleanImage
 
 SOURCES = [
@@ -61,7 +62,7 @@ def load_checkpoint(path: Path) -> tuple[NoiseNetwork, dict[str, Any]]:
         "steps": content["step"],
         "minutes": round(content["seconds"] / 60, 1),
         "minutes_planned": content["minutes"],
-        "peak_rate": content["peak_rate"],
-        **({"began_with": content["began_with"]} if content["began_with"] else {}),
+        "peak_rate": content.get("peak_rate", PEAK_RATE),
+        **({"began_with": content["began_with"]} if content.get("began_with") else {}),
     }
     return network, facts

@@ -11,8 +11,9 @@ import torch
 
 from recon_worker.segmentation.network import Architecture, VNet, parameters
 from recon_worker.training.mask_convention import INSIDE_MM
-from recon_worker.training.segmenter import slice_probability
+from recon_worker.training.segmenter import PEAK_RATE, slice_probability
 from recon_worker.training.spine_images import (
+    AS_DRAWN,
     TEST_FILES,
     TEST_SPIDER,
     VALIDATION_FILES,
@@ -58,8 +59,8 @@ def load_segmenter(path: Path) -> tuple[str, VNet, dict[str, Any]]:
         "minutes": round(content["seconds"] / 60, 1),
         "minutes_planned": content["minutes"],
         "validation_dice": [round(score, 4) for _, score in content["validation"][-1:]],
-        "peak_rate": content["peak_rate"],
-        **({"began_with": content["began_with"]} if content["began_with"] else {}),
+        "peak_rate": content.get("peak_rate", PEAK_RATE),
+        **({"began_with": content["began_with"]} if content.get("began_with") else {}),
     }
     return content["kind"], network, facts
 
@@ -92,7 +93,7 @@ def new_card(kind: str, network: VNet, slices: list[LabelledSlice], training: di
     threshold, means = best_threshold(network, slices, kind)
     counts: dict[str, Counter[str]] = {}
     for one in slices:
-        if one.labels(kind)[1].any():
+        if one.labels(kind)[1].any() and not one.source.endswith(AS_DRAWN):
             counts.setdefault(one.part, Counter())[one.source] += 1
     return {
         "name": f"lumbar spine segmenter: {kind}",

@@ -79,18 +79,19 @@ def _train(chosen: argparse.Namespace, say: Say) -> None:
         raise InputFault("There is no GPU on this machine.", "Train with --device cpu.")
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
+    installed = load_weights(chosen.net) if chosen.from_installed else None
     trainer = SegmenterTrainer(
         chosen.net,
         _pool(chosen, say),
         chosen.work,
         minutes=chosen.minutes,
         device=chosen.device,
-        architecture=Architecture(chosen.width),
+        # A training that begins with installed weights has their shape.
+        architecture=installed.network.architecture if installed else Architecture(chosen.width),
         peak_rate=chosen.peak_rate,
     )
-    if chosen.from_installed:
-        ready = load_weights(chosen.net)
-        trainer.begin_with(ready.network, {"sha256": ready.sha256, **ready.card["training"]})
+    if installed:
+        trainer.begin_with(installed.network, {"sha256": installed.sha256, **installed.card["training"]})
     trainer.run(say, resume=chosen.resume)
     plot_losses(trainer.progress.losses, chosen.work / f"{chosen.net}-losses.png", "loss (Dice and cross-entropy)")
     say(f"checkpoint: {trainer.checkpoint}; Dice of unseen slices: {trainer.dice(trainer.unseen):.4f}")
@@ -115,7 +116,8 @@ def _convention(chosen: argparse.Namespace, say: Say) -> None:
     if not (chosen.data / "spine").is_dir():
         raise InputFault(f"There are no labelled images in {chosen.data}.", "Name their folder with --data.")
     say("Where the signal has fallen half way from marrow to rim, mm outside the outline; training and validation:")
-    for source, places in rims_by_source(real_slices(chosen.data, lambda stage, fraction: None)).items():
+    slices = real_slices(chosen.data, lambda stage, fraction: None, as_drawn=True)
+    for source, places in rims_by_source(slices).items():
         low, middle, high = np.percentile(places, (25, 50, 75))
         say(f"{source:14} {len(places):4} slices  median {middle:+.2f}  quartiles {low:+.2f} {high:+.2f}")
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,14 +92,18 @@ def part_of(name: str) -> str:
     return "test" if name in TEST_FILES else "validation" if name in VALIDATION_FILES else "training"
 
 
-def real_slices(data: Path, progress: Progress) -> Iterator[LabelledSlice]:
-    """All labelled slices below `data` (the folder that holds `spine/`)."""
+def real_slices(data: Path, progress: Progress, *, as_drawn: bool = False) -> Iterator[LabelledSlice]:
+    """All labelled slices below `data` (the folder that holds `spine/`).
+
+    Masks that were brought to the common convention come a second time as they were drawn, of a source that ends in
+    `AS_DRAWN`: those of held-out series always, all others where `as_drawn` is asked.
+    """
     spine = data / "spine"
     readers: list[tuple[str, Callable[[Path], Iterator[LabelledSlice]]]] = [
         ("spider_space_labelled", _space),
         ("spider_t1_transferred", _single),
         ("spider_vertebra_slices", _single),
-        ("lumbar_vb1", _body_volume),
+        ("lumbar_vb1", partial(_body_volume, as_drawn=as_drawn)),
         ("lumbar_vb2", _body_volume),
         ("lumbar_vb3", _body_volume),
         ("lumbar_ivd", _disc_volume),
@@ -203,7 +208,7 @@ def _single(path: Path) -> Iterator[LabelledSlice]:
 CONTRASTS = {"T1": "T1", "TIRM": "TIRM", "T2": "T2", "GRE": "GRE"}
 
 
-def _body_volume(path: Path) -> Iterator[LabelledSlice]:
+def _body_volume(path: Path, *, as_drawn: bool = False) -> Iterator[LabelledSlice]:
     with np.load(path, allow_pickle=False) as held:
         image, mask, spacing = held["image"], held["mask"], held["spacing_mm"]
         contrast = next(name for start, name in CONTRASTS.items() if str(held["contrast"]).startswith(start))
@@ -223,7 +228,7 @@ def _body_volume(path: Path) -> Iterator[LabelledSlice]:
         versions = {source: drawn}
         if source in INSIDE_MM:
             versions = {source: moved_outward(drawn, INSIDE_MM[source])}
-            if part == "test":
+            if part == "test" or as_drawn:
                 versions[source + AS_DRAWN] = drawn
         for name, bodies in versions.items():
             weight = believed(bodies, above=True, below=source != "VB1") if areas[plane] else _nothing(bodies.shape)

@@ -37,8 +37,9 @@ def make_study(*, name: str, sequences: list[str], subjects: int, readers: int) 
     """The preset's study with some of its sequences, its people and subjects, preparing."""
     content = yaml.safe_load((preset_folder() / "lumbar-spine-fast.yaml").read_text(encoding="utf-8"))
     content["sequences"] = sequences
-    if not set(content["measured"]) <= set(sequences):
-        del content["measured"]
+    measured = [name for name in content.pop("measured", []) if name in sequences]
+    if measured:
+        content["measured"] = measured
     content["arms"] = content["arms"][:2]  # Standard and Fast: what is tried here needs no denoiser
     for protocol in content["protocols"]:
         protocol["sequences"] = {key: protocol["sequences"][key] for key in sequences}

@@ -130,7 +130,9 @@ def open_page(live_server, request: pytest.FixtureRequest) -> Iterator[Open]:
         client = Client()
         client.force_login(reading.reader)
         context = browser.new_context(viewport={"width": size[0], "height": size[1]}, device_scale_factor=pixel_ratio)
-        context.add_cookies([{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}])
+        context.add_cookies(
+            [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+        )
         opened = ReaderPage(context)
         contexts.append(context)
         pages.append(opened)

@@ -45,7 +45,9 @@ ARTIFACTS = "Presence of Artifacts"
 def raw_files(tmp_path_factory):
     manifest = simulate_study(tmp_path_factory.mktemp("raw"), subjects=SUBJECTS, seed=SEED, size="tiny")
     folder = manifest.parent
-    return [{**file, "path": folder / file["path"]} for file in json.loads(manifest.read_text())["files"]]
+    return [
+        {**file, "path": folder / file["path"]} for file in json.loads(manifest.read_text())["files"]
+    ]
 
 
 @pytest.fixture(scope="module")

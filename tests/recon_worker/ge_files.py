@@ -114,15 +114,8 @@ def readouts(data: np.ndarray, words: np.ndarray, *, alternating: bool = True) -
 
 
 def write_archive(
-    path: Path,
-    data: np.ndarray,
-    *,
-    words: np.ndarray | None = None,
-    frames: np.ndarray | None = None,
-    counts: tuple[int, ...] | None = None,
-    segments: int = 1,
-    header: bytes | None = None,
-    version: int = 1,
+    path: Path, data: np.ndarray, *, words: np.ndarray | None = None, frames: np.ndarray | None = None,
+    counts: tuple[int, ...] | None = None, segments: int = 1, header: bytes | None = None, version: int = 1,
     expanded: int = 2**24,
 ) -> Path:
     """A ScanArchive of `[slice, coil, ky, kx]`; segments declare `expanded` bytes."""
@@ -141,7 +134,7 @@ def write_archive(
     )
     texts = {
         "Header.xml": "<a><HospitalName>SECRET HOSPITAL</HospitalName></a>",
-        "DownloadData.xml": f'<a><PoolHeaderBuffer object_id="_2"><Size>{len(pool)}</Size><Data>'
+        "DownloadData.xml": f"<a><PoolHeaderBuffer object_id=\"_2\"><Size>{len(pool)}</Size><Data>"
         f"{base64.encodebytes(pool).decode()}</Data></PoolHeaderBuffer></a>",
         "Acquisition/StorageMetaData.xml": f"<a>{items}{versions}</a>",
     }

@@ -203,14 +203,8 @@ class Scan:
 
 
 def simulate(
-    protocol: Protocol,
-    *,
-    noise_level: float = 0.0,
-    seed: int = 0,
-    phase_lines: slice | None = None,
-    shapes: Shapes = BODY,
-    noise_scan: bool = True,
-    coils: Coils | None = None,
+    protocol: Protocol, *, noise_level: float = 0.0, seed: int = 0, phase_lines: slice | None = None,
+    shapes: Shapes = BODY, noise_scan: bool = True, coils: Coils | None = None,
 ) -> Scan:
     """The same object in every slice, seen through the coils, with correlated noise.
 
@@ -344,12 +338,7 @@ def scan_lines(scan: Scan) -> list[Line]:
 
 
 def write_ismrmrd(
-    path: Path,
-    protocol: Protocol,
-    lines: list[Line],
-    *,
-    xml: str | None = None,
-    group: str = "dataset",
+    path: Path, protocol: Protocol, lines: list[Line], *, xml: str | None = None, group: str = "dataset",
     planes: list[SlicePlane] | None = None,
 ) -> Path:
     """Write readouts as one table at once."""

@@ -108,20 +108,62 @@ def test_every_level_has_a_fate_in_every_arm(measured):
     }  # fmt: skip
     assert told(now["Fast DL50"]) == {"value": 29, "not_measured": 1, "series_not_measured": 6}
     assert (now["Fast"]["series"], now["Fast"]["series_failed"], now["Fast DL50"]["series_failed"]) == (6, 1, 0)
-    assert now["Fast"]["reasons"] == "A herniation (2); No lumbar spine was found in the series (1)"
+    assert now["Fast"]["reasons"] == "A herniation (2); No lumbar spine was found in the series (1 series)"
     table6 = services.compute_results(study=measured.study).content["table6"]
     for kind, quantity in (("disc", "disc_height_mm"), ("body", "body_volume_cm3")):
         matched = {row["matched"] for row in fates_of(measured, kind).values()}
         assert matched == {row["n"] for row in table6 if row["quantity"] == quantity}
 
 
+def test_what_is_left_out_wherever_it_was_found_is_no_miss_of_the_other_arms(measured):
+    for arm in ("Standard", "Fast DL50"):
+        structure(measured, arm, 1).delete()
+    one = structure(measured, "Fast", 1)
+    assert told(fates_of(measured)["Standard"]) == {"value": 35, "not_found": 1}
+    Structure.objects.filter(pk=one.pk).update(excluded_reason="=no disc\n at all")
+    now = fates_of(measured)
+    assert {arm: told(row) for arm, row in now.items()} == {arm: {"value": 35, "left_out": 1} for arm in now}
+    assert [row["reasons"] for row in now.values()] == ["", "“=no disc at all” (1)", ""]
+
+
+def test_a_level_that_another_structure_holds_has_lost_nothing(measured):
+    one = structure(measured, "Fast", 1)
+    Structure.objects.filter(pk=structure(measured, "Fast", 2).pk).update(corrected_level=1, excluded_reason="twice")
+    now = fates_of(measured)["Fast"]
+    assert one.effective_level == 1
+    assert (told(now), now["reasons"]) == ({"value": 35, "not_found": 1}, "")
+
+
+def test_an_arm_without_any_value_leaves_the_others_matched(measured, client):
+    for series in MeasuredSeries.objects.filter(series__arm__name="Fast"):
+        series.structures.all().delete()
+        series.fault_message = "No lumbar spine was found in the series."
+        series.save()
+    table6 = services.compute_results(study=measured.study).content["table6"]
+    rows = fates_of(measured)
+    assert {row["matched"] for row in rows.values()} == {36} == {
+        row["n"] for row in table6 if row["quantity"] == "disc_height_mm"
+    }
+    assert told(rows["Fast"]) == {"series_not_measured": 36}
+    assert rows["Fast"]["reasons"] == "No lumbar spine was found in the series (6 series)"
+
+
+def test_without_the_reference_it_is_still_told_what_became_of_it(measured, client):
+    MeasuredSeries.objects.filter(series__arm__name="Standard").update(fault_message="No lumbar spine was found.")
+    Structure.objects.filter(measured__series__arm__name="Standard").delete()
+    text = page_of(measured, client)
+    assert 'id="table6"' not in text and 'id="table6b"' in text
+    assert "No lumbar spine was found (6 series)" in text
+    assert "table6b.csv" in text and "table6.csv" not in text
+
+
 def test_the_page_and_the_download_tell_what_was_not_measured(measured, client):
     Structure.objects.filter(pk=structure(measured, "Fast", 4).pk).update(excluded_reason="A <herniation>.")
     text = page_of(measured, client)
-    shown = text[text.index('id="table6b"') : text.index("measured-0")]
+    shown = text[text.index('id="table6b"') :]
     assert "Left out" in shown and "A &lt;herniation&gt; (1)" in shown
     line = re.search(r"</i>Fast</th>(.*?)</tr>", shown)
-    assert re.findall("<td>(.*?)</td>", line[1])[:8] == ["35", "–", "–", "1", "–", "–", "–", "35"]
+    assert re.findall("<td>(.*?)</td>", line[1])[:8] == ["35", "0", "0", "1", "0", "0", "0", "35"]
     lines = list(
         csv.DictReader(io.StringIO(downloads.download_text(study=measured.study, actor=None, name="table6b.csv")))
     )

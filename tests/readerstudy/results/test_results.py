@@ -85,9 +85,7 @@ def test_nothing_before_unblinding_not_even_a_look_at_a_grade(db, state):
     graded = graded_study(random_scores(3, patients=2, sequences=("SAG T1",)), state=state)
     graded.study.state = "unblinded"  # an object that lies does not help: the state is read from the database
     plan = selectors.analysis_plan(graded.study)
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    with CaptureQueriesContext(connection, ) as queries:
         with pytest.raises(Refusal, match="before the study is unblinded"):
             selectors.study_scores(graded.study, plan)
         with pytest.raises(Refusal, match="before the study is unblinded"):

@@ -100,7 +100,9 @@ def test_against_the_definition_over_all_pairs_of_ratings():
         rows = random_rows(draw)
         n, pairs = len(rows), list(combinations(range(len(rows[0])), 2))
         observed = Fraction(sum((row[g] - row[h]) ** 2 for row in rows for g, h in pairs), n * len(pairs))
-        expected = Fraction(sum((a[g] - b[h]) ** 2 for a in rows for b in rows for g, h in pairs), n * n * len(pairs))
+        expected = Fraction(
+            sum((a[g] - b[h]) ** 2 for a in rows for b in rows for g, h in pairs), n * n * len(pairs)
+        )
         if expected:
             assert conger_kappa(cell_of(rows)).kappa == 1 - observed / expected
 

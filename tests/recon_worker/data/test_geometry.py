@@ -36,9 +36,9 @@ def test_positions_by_hand():
 
 
 def test_one_slice_takes_its_thickness_for_the_distance():
-    assert Volume(np.zeros((1, 7, 6)), affine_from_planes([PROTOCOL.plane(0)], **SIZE), 4.0).spacing_mm[
-        0
-    ] == pytest.approx(4.0)
+    assert Volume(
+        np.zeros((1, 7, 6)), affine_from_planes([PROTOCOL.plane(0)], **SIZE), 4.0
+    ).spacing_mm[0] == pytest.approx(4.0)
 
 
 @pytest.mark.parametrize("axis", [0, 1, 2])

@@ -9,7 +9,7 @@ import torch
 
 from recon_worker.data import ReconstructionFault
 from recon_worker.denoising.network import NoiseNetwork, parameters
-from recon_worker.denoising.weights import FOLDER, load_weights, read_card, write_weights
+from recon_worker.denoising.weights import FOLDER, load_network, load_weights, read_card, write_weights
 
 
 def test_the_installed_weights_are_those_of_the_card_and_small():
@@ -46,6 +46,18 @@ def test_missing_files_are_refused(tmp_path):
     (tmp_path / "denoiser.json").write_text("no card")
     with pytest.raises(ReconstructionFault, match="unreadable"):
         load_weights(tmp_path)
+
+
+def test_a_calibration_of_another_version_is_refused_in_words_and_can_be_made_anew(tmp_path):
+    card = read_card()
+    calibration = {name: value for name, value in card["calibration"].items() if name != "surroundings"}
+    for held in ({**card, "calibration": calibration}, {**card, "calibration": None}):
+        shutil.copy(FOLDER / "denoiser.npz", tmp_path / "denoiser.npz")
+        (tmp_path / "denoiser.json").write_text(json.dumps(held))
+        with pytest.raises(ReconstructionFault, match="calibration of this version"):
+            load_weights(tmp_path)
+        network, digest, _ = load_network(tmp_path)
+        assert digest == card["sha256"] and parameters(network) == card["parameters"]
 
 
 def test_writing_the_same_network_twice_gives_the_same_hash(tmp_path):

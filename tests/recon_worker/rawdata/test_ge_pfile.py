@@ -17,8 +17,6 @@ from tests.recon_worker.ge_files import phantom, write_pfile
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "raw"
 OUTPUT = Path(__file__).resolve().parents[3] / "test-output"
-
-
 @pytest.mark.parametrize(("alternating", "wide"), [(True, False), (False, False), (True, True)])
 def test_samples_order_signs_and_lengths_are_read(tmp_path: Path, alternating: bool, wide: bool):
     data = phantom()

@@ -20,7 +20,9 @@ from tests.recon_worker.support import Protocol, in_memory, oblique_directions, 
 from tests.recon_worker.twix import Software, TwixLine, ascconv, scanner_directions, twix_lines, write_twix
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "raw"
-PROTOCOL = scanner_directions(Protocol(columns=48, rows=40, n_slices=3, n_averages=2, directions=oblique_directions()))
+PROTOCOL = scanner_directions(
+    Protocol(columns=48, rows=40, n_slices=3, n_averages=2, directions=oblique_directions())
+)
 needs_shared = pytest.mark.skipif(
     not (SHARED / "twix_gre_skyra.dat").exists(), reason="the shared folder with real raw data is not here"
 )

@@ -22,9 +22,8 @@ def tissue_with_phase(*, rough: bool, seed: int = 4) -> tuple[np.ndarray, np.nda
     `rough` adds phase that no low-order model describes (susceptibility near gas and bone).
     """
     rows, columns = SHAPE[0] * FINER, SHAPE[1] * FINER
-    y, x = np.meshgrid(
-        np.linspace(-50, 50, rows, endpoint=False), np.linspace(-48, 48, columns, endpoint=False), indexing="ij"
-    )
+    y, x = np.meshgrid(np.linspace(-50, 50, rows, endpoint=False), np.linspace(-48, 48, columns, endpoint=False),
+                       indexing="ij")
     magnitude = np.zeros((rows, columns))
     for shape in BODY + DETAILS:
         magnitude += shape.brightness * shape.inside(x, y)

@@ -78,7 +78,9 @@ def test_phase_oversampling_is_cut_off_and_pixels_stay_in_place():
     protocol = replace(UNITY, rows=120, phase_mm=150.0)
     scan = simulate(protocol, noise_level=1e-4)
     full = reconstruct(in_memory(scan)).volume
-    cut = reconstruct(in_memory(scan, image_matrix=(96, 80), image_field_of_view_mm=(96.0, 100.0))).volume
+    cut = reconstruct(
+        in_memory(scan, image_matrix=(96, 80), image_field_of_view_mm=(96.0, 100.0))
+    ).volume
     assert cut.array.shape == (1, 80, 96)
     assert np.array_equal(cut.array, full.array[:, 20:100])
     assert cut.position_mm((0, 0, 0)) == pytest.approx(full.position_mm((0, 20, 0)), abs=1e-9)
@@ -178,9 +180,8 @@ def test_the_scale_of_the_receiver_does_not_matter():
     """Raw samples come in any unit (twix: 1e-5); the image is in units of the noise."""
     scan = simulate(UNITY, noise_level=0.05)
     tiny = replace(scan, data=scan.data * np.float32(1e-7), noise=scan.noise * np.float32(1e-7))
-    assert np.allclose(
-        reconstruct(in_memory(scan)).volume.array, reconstruct(in_memory(tiny)).volume.array, rtol=1e-3, atol=1e-2
-    )
+    assert np.allclose(reconstruct(in_memory(scan)).volume.array, reconstruct(in_memory(tiny)).volume.array, rtol=1e-3,
+                       atol=1e-2)
 
 
 def test_lineage_is_plain_json_and_progress_runs_to_one():

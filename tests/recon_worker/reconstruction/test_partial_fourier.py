@@ -114,7 +114,9 @@ def test_noise_by_frequency_as_stated(method: str, upper: bool):
         noisy = complete(_zero_filled(np.full(SHAPE, 1000.0) + noise, covered), covered, method).numpy() - 1000.0
         total += (np.abs(kspace_of(noisy)) ** 2).mean(axis=1) / 2 / 40
         along += (np.abs(kspace_of(noisy.real)) ** 2).mean(axis=1) / 40
-    for measured, stated in zip((total, along), line_noise(line_variance(covered), covered, method), strict=True):
+    for measured, stated in zip(
+        (total, along), line_noise(line_variance(covered), covered, method), strict=True
+    ):
         assert measured == pytest.approx(stated, abs=0.15)
         assert measured.sum() == pytest.approx(stated.sum(), rel=0.02)
 

@@ -19,7 +19,9 @@ BODY = Ellipse(0, 0, 36, 38).inside(*pixel_positions(PROTOCOL))
 
 
 def _scan(lines: np.ndarray = STEPS >= 0, *, averages: int = 1, noise_scan: bool = True) -> Scan:
-    scan = simulate(replace(PROTOCOL, n_averages=averages), noise_level=0.03, coils=COILS, noise_scan=noise_scan)
+    scan = simulate(
+        replace(PROTOCOL, n_averages=averages), noise_level=0.03, coils=COILS, noise_scan=noise_scan
+    )
     acquired = scan.acquired & lines
     return replace(scan, acquired=acquired, data=scan.data * acquired[None, :, None, :, None])
 

@@ -7,6 +7,7 @@ import pytest
 from scipy import ndimage
 
 from recon_worker.data import InputFault, Volume
+from recon_worker.segmentation.edges_and_voids import pieces_of
 from recon_worker.segmentation.segment import Segmentation, segment, structures_of
 from tests.recon_worker.segmentation.spines import LabelledSpine, labelled_spine
 
@@ -135,6 +136,58 @@ def test_what_the_field_of_view_cuts_is_told_and_not_measured():
     assert {one.name for one in found.structures if one.state == "measured"} >= {"L3", "L4", "L5", "L3-L4"}
 
 
+def cropped(spine: LabelledSpine, rows: slice, *, head_first: bool) -> tuple[Volume, np.ndarray, np.ndarray]:
+    """Some rows of the picture and of what the networks see, stored head up or head down."""
+    affine = spine.volume.affine.copy()
+    affine[:3, 3] += affine[:3, 1] * (rows.start or 0)
+    parts = [one[:, rows] for one in (spine.volume.array, seen(spine.discs), seen(spine.bodies))]
+    if not head_first:
+        affine[:3, 3] += affine[:3, 1] * (parts[0].shape[1] - 1)
+        affine[:3, 1] *= -1
+        parts = [np.ascontiguousarray(one[:, ::-1]) for one in parts]
+    return Volume(parts[0], affine, spine.volume.slice_thickness_mm), parts[1], parts[2]
+
+
+@pytest.mark.parametrize("head_first", [True, False])
+@pytest.mark.parametrize("end", ["top", "bottom"])
+def test_a_disc_beside_a_body_that_the_picture_cuts_is_not_measured(end: str, head_first: bool):
+    """The picture begins in L2, or ends in L5: the disc towards the middle has no number, the next one has."""
+    spine = labelled_spine(1)
+    row = int(np.median(np.argwhere(spine.bodies == (3 if end == "top" else 6))[:, 1]))
+    rows = slice(row, None) if end == "top" else slice(0, row)
+    found = structures_of(*cropped(spine, rows, head_first=head_first)).structures
+    discs = sorted((one for one in found if one.kind == "disc"), key=lambda one: -one.centroid_mm[2])
+    if end == "bottom":
+        discs.reverse()
+    assert discs[0].state == "cut" and not discs[0].measures
+    assert discs[1].state == discs[2].state == "measured"
+
+
+def test_a_missed_body_in_the_middle_of_the_picture_takes_no_disc():
+    spine = labelled_spine(1)
+    bodies = seen(np.where(spine.bodies == 4, 0, spine.bodies))
+    found = {one.name: one for one in structures_of(spine.volume, seen(spine.discs), bodies).structures}
+    assert found["L2-L3"].state == found["L3-L4"].state == "measured"
+
+
+def test_a_piece_of_a_body_is_not_measured():
+    spine = labelled_spine(1)
+    planes = np.unique(np.argwhere(spine.bodies == 5)[:, 0])
+    kept = np.isin(np.arange(len(spine.bodies)), planes[: len(planes) // 3])[:, None, None]
+    bodies = np.where((spine.bodies == 5) & ~kept, 0, spine.bodies)
+    found = structures_of(spine.volume, seen(spine.discs), seen(bodies))
+    piece = {one.name: one for one in found.structures}["L4"]
+    assert piece.state == "excluded" and not piece.measures
+    assert "Found in part and not measured: L4." in found.remarks
+    levels_right(found, spine)
+
+
+def test_pieces_are_judged_by_the_others():
+    assert pieces_of({1: 20.0, 2: 22.0, 3: 8.0, 4: 9.0}) == set()
+    assert pieces_of({1: 20.0, 2: 22.0, 3: 7.9, 4: 24.0}) == {3}
+    assert pieces_of({1: 20.0}) == pieces_of({}) == set()
+
+
 def test_a_body_with_a_metal_void_is_not_measured():
     spine = labelled_spine(1)
     image = spine.volume.array.copy()
@@ -208,6 +261,14 @@ def test_a_small_lowest_disc_may_be_a_transitional_one_and_a_narrow_one_is_none(
     levels_right(found, spine)
     flagged = [any("much smaller" in flag for flag in one.flags) for one in found.structures]
     assert all(flagged) == any(flagged) == doubt
+
+
+def test_a_sacrum_that_is_missed_below_its_disc_is_no_count_that_is_one_off():
+    spine = labelled_spine(1)
+    found = structures_of(spine.volume, seen(spine.discs), seen(np.where(spine.bodies == 7, 0, spine.bodies)))
+    levels_right(found, spine)
+    assert not any("one off" in remark for remark in found.remarks)
+    assert any("sacrum" in remark for remark in found.remarks)
 
 
 def test_a_whole_sacrum_raises_no_doubt():

@@ -32,7 +32,9 @@ class Command(BaseCommand):
             type=Path,
             help="columns sequence, arm, patient, reader, category, score (empty = not rated)",
         )
-        parser.add_argument("out", metavar="OUT", type=Path, help="folder for results.json and the tables as CSV")
+        parser.add_argument(
+            "out", metavar="OUT", type=Path, help="folder for results.json and the tables as CSV"
+        )
         parser.add_argument(
             "--plan", metavar="PLAN.json", type=Path, help="analysis plan; without it, the settings of the paper"
         )
@@ -44,7 +46,9 @@ class Command(BaseCommand):
             "table 6, matched in all arms",
         )
 
-    def handle(self, *, scores: Path, out: Path, plan: Path | None, measurements: Path | None, **options: Any) -> None:
+    def handle(
+        self, *, scores: Path, out: Path, plan: Path | None, measurements: Path | None, **options: Any
+    ) -> None:
         try:
             chosen_plan = AnalysisPlan() if plan is None else read_plan(plan)
             results = analyse(read_scores(scores), chosen_plan)

@@ -15,6 +15,8 @@ import numpy.typing as npt
 from scipy import ndimage
 from skimage.segmentation import watershed
 
+from recon_worker.segmentation.across_slices import joined
+
 Mask = npt.NDArray[np.bool_]
 Probability = npt.NDArray[np.float32]
 Kind = Literal["disc", "body"]
@@ -89,42 +91,42 @@ def _opened(mask: Mask, spacing_mm: tuple[float, float, float], radius_mm: float
 
 
 def _parted(mask: Mask, spacing_mm: tuple[float, float, float], neck_mm: float) -> npt.NDArray[np.int32]:
-    """Labels of the pieces that remain one when bridges narrower than twice `neck_mm` are cut."""
-    sampling = (1e3, spacing_mm[1], spacing_mm[2])
-    depth = np.stack([ndimage.distance_transform_edt(section, sampling=sampling[1:]) for section in mask])
-    whole, count = ndimage.label(mask)
-    markers = np.zeros(mask.shape, dtype=np.int32)
+    """Labels of the structures: pieces of each slice, parted where a bridge is narrower than twice `neck_mm`, joined
+    through the slices."""
+    depth = np.zeros(mask.shape)
+    pieces = np.zeros(mask.shape, dtype=np.int32)
+    for index, section in enumerate(mask):
+        if section.any():
+            depth[index] = ndimage.distance_transform_edt(section, sampling=spacing_mm[1:])
+            pieces[index] = _parted_slice(section, depth[index], spacing_mm, neck_mm)
+    return joined(pieces, depth, spacing_mm)
+
+
+def _parted_slice(
+    section: Mask, depth: npt.NDArray[np.float64], spacing_mm: tuple[float, float, float], neck_mm: float
+) -> npt.NDArray[np.int32]:
+    whole, _ = ndimage.label(section)
     cores, _ = ndimage.label(depth > neck_mm)
+    markers = np.zeros(section.shape, dtype=np.int32)
     used = 0
     for number, window in enumerate(ndimage.find_objects(whole), start=1):
-        if window is None:
-            continue
         inside = whole[window] == number
         held = _worthy(np.where(inside, cores[window], 0), spacing_mm, neck_mm)
-        if not held:
+        for where in [inside & (cores[window] == core) for core in held] or [inside]:
             used += 1
-            markers[window][inside] = used
-            continue
-        for core in held:
-            used += 1
-            markers[window][inside & (cores[window] == core)] = used
-    if count == 0:
-        return markers
-    return np.asarray(watershed(-depth, markers, mask=mask), dtype=np.int32)
+            markers[window][where] = used
+    return np.asarray(watershed(-depth, markers, mask=section), dtype=np.int32)
 
 
 def _worthy(cores: npt.NDArray[np.int32], spacing_mm: tuple[float, float, float], neck_mm: float) -> list[int]:
-    """Cores that are structures of their own: at another place along the slice, not the same one in another slice."""
+    """Cores `[row, column]` that are structures of their own: large enough, and not beside a larger one."""
     numbers, sizes = np.unique(cores[cores > 0], return_counts=True)
-    order = numbers[np.argsort(-sizes)]
     kept: list[tuple[int, npt.NDArray[np.float64]]] = []
-    largest = int(sizes.max()) if sizes.size else 0
-    size_of = dict(zip(numbers.tolist(), sizes.tolist(), strict=True))
-    for number in order.tolist():
-        middle = np.array(ndimage.center_of_mass(cores == number)) * np.array(spacing_mm)
-        apart = all(np.linalg.norm((middle - other)[1:]) > 2.5 * neck_mm + 4 for _, other in kept)
-        if apart and size_of[number] >= 0.1 * largest:
-            kept.append((number, middle))
+    for place in np.argsort(-sizes):
+        middle = np.array(ndimage.center_of_mass(cores == numbers[place])) * np.array(spacing_mm[1:])
+        apart = all(np.linalg.norm(middle - other) > 2.5 * neck_mm + 4 for _, other in kept)
+        if apart and sizes[place] >= 0.1 * sizes.max():
+            kept.append((int(numbers[place]), middle))
     return [number for number, _ in kept]
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
+from skimage.morphology import convex_hull_image
 
 from recon_worker.data import Volume
 from recon_worker.morphometry.structures import Kind
@@ -22,7 +23,7 @@ VOID_LEVEL = 0.12
 THINNEST_VOID_MM = 3.0
 """Radius: cortical bone and ligaments are dark too, and thinner."""
 AROUND_MM = 2.0
-"""A network draws around a void: it is looked for this far beyond the structure and in the bays of its outline."""
+"""A network draws around a void: it is looked for this far beyond the structure, too."""
 BESIDE_MM = 30.0
 """The length of a body: where the picture ends nearer to a disc, the body between may be cut, and networks then see the
 disc wrongly, too."""
@@ -106,10 +107,15 @@ def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
 
 
 def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) -> bool:
-    """Whether voids take more than `VOID_PART` of the structure, its bays and its surroundings counted in."""
+    """Whether voids take more than `VOID_PART` of the structure, its surroundings counted in.
+
+    A network draws around a void, and of a divided structure only a part may be found: in every slice of the structure
+    a void is looked for wherever any of its slices shows it, or between.
+    """
     reach = disk(AROUND_MM, spacing_mm)
     window = _window(mask, [0, reach.shape[1], reach.shape[2]])
-    inside = ndimage.binary_dilation(_bays_filled(mask[window]), structure=reach)
+    seen_from_the_side = convex_hull_image(mask[window].any(axis=0))
+    inside = ndimage.binary_dilation(seen_from_the_side, structure=reach[0])
     return bool((inside & voids[window]).sum() > VOID_PART * mask.sum())
 
 
@@ -121,17 +127,6 @@ def pieces_of(volumes_mm3: dict[int, float]) -> set[int]:
         if others and volume < PIECE * float(np.median(others)):
             pieces.add(level)
     return pieces
-
-
-def _bays_filled(mask: Mask) -> Mask:
-    """Each slice with what lies between two of its pixels, in a row or in a column."""
-
-    def between(axis: int) -> Mask:
-        forth = np.maximum.accumulate(mask, axis=axis)
-        back = np.flip(np.maximum.accumulate(np.flip(mask, axis), axis=axis), axis)
-        return np.asarray(forth & back)
-
-    return between(1) | between(2)
 
 
 def _window(mask: Mask, margin: list[int]) -> tuple[slice, ...]:

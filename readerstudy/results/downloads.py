@@ -6,13 +6,7 @@ from typing import Any
 from readerstudy.accounts.models import User
 from readerstudy.results import selectors, services
 from readerstudy.results.files import results_json
-from readerstudy.statistics.tables import (
-    MEASUREMENT_TABLE_COLUMNS,
-    TABLE_COLUMNS,
-    measurements_csv,
-    scores_csv,
-    table_csv,
-)
+from readerstudy.statistics.tables import ALL_COLUMNS, measurements_csv, scores_csv, table_csv
 from readerstudy.studies.models import Study
 
 NAMES: Mapping[str, str] = {
@@ -55,6 +49,6 @@ def download_text(*, study: Study, actor: User, name: str) -> str:
     if name == "results.json":
         return results_json(content)
     table = name.removesuffix(".csv")
-    if table not in {**TABLE_COLUMNS, **MEASUREMENT_TABLE_COLUMNS}:
+    if table not in ALL_COLUMNS:
         raise KeyError(name)
     return table_csv(table, content.get(table, []), label)

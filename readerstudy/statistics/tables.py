@@ -25,12 +25,16 @@ MEASUREMENT_TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
         "loa_high", "reason",
     ),
     "table6a": ("sequence", "quantity", "arm", "level", "n_pairs", *COMPARED, "reason"),
+}  # fmt: skip
+"""Where there are measurements."""
+SERIES_TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "table6b": (
         "sequence", "quantity", "arm", "series", "series_failed", "levels", "value", "cut", "not_measured", "left_out",
         "same_level", "not_found", "series_not_measured", "matched", "reasons",
     ),
 }  # fmt: skip
-"""Of a study with measurements."""
+"""Where there are series, too: of a study."""
+ALL_COLUMNS = {**TABLE_COLUMNS, **MEASUREMENT_TABLE_COLUMNS, **SERIES_TABLE_COLUMNS}
 NOTHING: Mapping[str, str] = {}
 
 
@@ -39,7 +43,7 @@ def table_csv(name: str, rows: Iterable[Mapping[str, Any]], constant: Mapping[st
 
     `constant` adds columns that say the same in every row, such as a label that must not get lost.
     """
-    columns = {**TABLE_COLUMNS, **MEASUREMENT_TABLE_COLUMNS}[name]
+    columns = ALL_COLUMNS[name]
     values = list(constant.values())
     return _csv_text([*columns, *constant], ([*(_field(row[column]) for column in columns), *values] for row in rows))
 

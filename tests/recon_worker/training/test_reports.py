@@ -44,5 +44,6 @@ def test_a_bar_that_is_missed_is_told_as_missed(name: str):
         worse = {**numbers, "residual_verdict": {"within_limit": 10, "within_0.03": 9, "largest_miss": 0.2}}
         assert "9 of 10 cases, largest miss 0.2: NOT reached" in report.summary(worse)[0]
     else:
-        worse = {**numbers, "merged": [{"merged": 2}]}
+        merged = [{"source": "VB2", "merged": 2}, {"source": "VB1 as drawn", "merged": 1}]
+        worse = {**numbers, "merged": merged}
         assert "two bodies merged: 2 (bar 0): NOT reached" in segmentation_report.summary(worse)

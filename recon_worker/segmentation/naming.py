@@ -96,9 +96,10 @@ def name_levels(
         ordered_numbers = [(n, b) for n, b in zip(numbers, ordered, strict=True) if n <= lowest + 1]
     else:
         ordered_numbers = list(zip(numbers, ordered, strict=True))
-    if not below or is_cut(below[0][1]):
+    sacrum = next((body for number, body in ordered_numbers if number == lowest + 1), None)
+    if sacrum is None or is_cut(sacrum):
         flags.append("the sacrum is not seen whole, and the levels are counted from it: check the level")
-    if below and has_disc_below(ordered_numbers[-1][1]):
+    if sacrum is not None and has_disc_below(sacrum):
         flags.append(
             "something like a disc is seen below the lowest body, and the count may be one off: check the level"
         )

@@ -35,7 +35,7 @@ def test_grades_wait_while_somebody_else_is_logged_in(reading: ReadingStudy, ope
     log_in(page, other)
     page.press("4", "3")
     until(lambda: "log in again" in page.text(".save"), says="asks for the login")
-    assert "somebody else" in page.text(".notice")
+    until(lambda: "somebody else" in page.text(".notice"), says="tells why")
     look_again(page)
     until(lambda: len(page.requests_to("/grades")) >= 2, says="tried again")
     assert reading.grades() == []

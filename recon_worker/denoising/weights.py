@@ -55,9 +55,9 @@ def write_weights(folder: Path, network: NoiseNetwork, card: dict[str, Any]) -> 
 def write_card(folder: Path, card: dict[str, Any]) -> None:
     """Write the card alone (new calibration or metrics for the same numbers)."""
     # The calibration's thousands of numbers stand on one line.
-    placeholder = "@calibration"
-    text = json.dumps({**card, **({"calibration": placeholder} if "calibration" in card else {})}, indent=1)
-    text = text.replace(f'"{placeholder}"', json.dumps(card.get("calibration")))
+    mark = "@calibration"
+    text = json.dumps({**card, **({"calibration": mark} if "calibration" in card else {})}, indent=1)
+    text = text.replace(f'"{mark}"', json.dumps(card.get("calibration")))
     (folder / f"{NAME}.json").write_text(text + "\n")
 
 

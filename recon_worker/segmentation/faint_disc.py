@@ -17,7 +17,7 @@ FAINT = 0.2
 """Probability, smoothed by `SMOOTHING_MM`, from which a voxel counts."""
 SMOOTHING_MM = 1.0
 LEAST_AREA_MM2 = 90.0
-"""In one slice. Of 37 labelled series whose S1 is found, two have as much."""
+"""In one slice. A rest of a disc between S1 and S2 may have as much: what is flagged is only to be looked at."""
 FROM_MM, TO_MM = 8.0, 50.0
 """Below the body's middle."""
 BEFORE_MM, BEHIND_MM = 25.0, 45.0

@@ -37,12 +37,14 @@ SEED = 2026
 
 
 class PlainUNet(torch.nn.Module):
-    """The peer: `[batch, 1, row, column]` to logits of the same shape; sides are multiples of 16."""
+    """The peer: `[batch, plane, row, column]` to logits `[batch, 1, row, column]`; sides are multiples of 16."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, planes: int) -> None:
         super().__init__()
         channels = [width * 2**level for level in range(5)]
-        self.encoder = torch.nn.ModuleList(self._stage(inputs, outputs) for inputs, outputs in pairwise([1, *channels]))
+        self.encoder = torch.nn.ModuleList(
+            self._stage(inputs, outputs) for inputs, outputs in pairwise([planes, *channels])
+        )
         self.up = torch.nn.ModuleList(
             torch.nn.ConvTranspose2d(coarse, fine, 2, 2) for fine, coarse in pairwise(channels)
         )
@@ -69,9 +71,9 @@ class PlainUNet(torch.nn.Module):
         return logits
 
 
-def peer_of_size(count: int) -> PlainUNet:
+def peer_of_size(count: int, planes: int) -> PlainUNet:
     """The plain U-Net whose number of parameters is nearest to `count`."""
-    return min((PlainUNet(width) for width in range(4, 40)), key=lambda one: abs(parameters(one) - count))
+    return min((PlainUNet(width, planes) for width in range(4, 40)), key=lambda one: abs(parameters(one) - count))
 
 
 def simulated_series(slices: int) -> Volume:
@@ -113,8 +115,9 @@ def main() -> int:
     networks, _ = min(timed(lambda: [probabilities(series, one) for one in (ready, discs)]) for _ in range(2))
     print(f"  the two networks alone: {networks:.1f} s")
 
-    peer = peer_of_size(parameters(ready.network)).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    image = torch.randn(4, 1, 256, 256).contiguous(memory_format=torch.channels_last)
+    planes = ready.network.architecture.planes
+    peer = peer_of_size(parameters(ready.network), planes).eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    image = torch.randn(4, planes, 256, 256).contiguous(memory_format=torch.channels_last)
 
     def run(network: torch.nn.Module) -> tuple[float, float]:
         with torch.inference_mode():

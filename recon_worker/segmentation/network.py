@@ -15,10 +15,12 @@ from torch import nn
 
 @dataclass(frozen=True)
 class Architecture:
-    """Channels at full resolution (doubled at each level down) and convolutions of each level's stage."""
+    """Channels at full resolution (doubled at each level down), convolutions of each level's stage, and how many planes
+    the network sees: 1, the slice alone, or 3, the slices before and behind as well."""
 
     width: int = 12
     convolutions: tuple[int, ...] = (1, 2, 2, 2, 2)
+    planes: int = 1
 
     def as_json(self) -> dict[str, object]:
         """Plain values, for the weights' card."""
@@ -30,7 +32,9 @@ class Architecture:
         """From the card."""
         width, convolutions = content["width"], content["convolutions"]
         assert isinstance(width, int) and isinstance(convolutions, list | tuple)
-        return Architecture(width, tuple(int(count) for count in convolutions))
+        planes = content.get("planes", 1)
+        assert isinstance(planes, int)
+        return Architecture(width, tuple(int(count) for count in convolutions), planes)
 
     @property
     def channels(self) -> tuple[int, ...]:
@@ -66,15 +70,20 @@ class Stage(nn.Module):
 
 
 class VNet(nn.Module):
-    """Logit of one kind of structure at each pixel of a normalised slice."""
+    """Logit of one kind of structure at each pixel of a normalised slice.
+
+    All convolutions are in the plane. Neighbouring slices, where the architecture has them, are channels of the input:
+    whether a body still reaches into an outer slice shows in the slices beside it.
+    """
 
     def __init__(self, architecture: Architecture | None = None) -> None:
         super().__init__()
         self.architecture = architecture or Architecture()
         channels, counts = self.architecture.channels, self.architecture.convolutions
-        self.lift = nn.Conv2d(1, channels[0], 1, bias=False)
+        planes = self.architecture.planes
+        self.lift = nn.Conv2d(planes, channels[0], 1, bias=False)
         self.encoder = nn.ModuleList(
-            Stage(1 if level == 0 else width, width, count)
+            Stage(planes if level == 0 else width, width, count)
             for level, (width, count) in enumerate(zip(channels, counts, strict=True))
         )
         steps = list(pairwise(channels))
@@ -92,7 +101,8 @@ class VNet(nn.Module):
         self.last = nn.Conv2d(channels[0], 1, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`[batch, 1, row, column]` to logits of the same shape; sides are multiples of `architecture.multiple`."""
+        """`[batch, plane, row, column]` to logits `[batch, 1, row, column]`; sides are multiples of
+        `architecture.multiple`, and the slice asked about is the middle plane."""
         carried = self.lift(image)
         features = self.encoder[0](image, carried)
         kept = []
@@ -105,6 +115,21 @@ class VNet(nn.Module):
             features = self.decoder[level](torch.cat([upper, kept[level]], dim=1), upper)
         logits: torch.Tensor = self.last(features)
         return logits
+
+
+def widened(network: VNet, planes: int) -> VNet:
+    """A network of `planes` input planes that answers as `network` does, until it is trained on."""
+    shape = network.architecture
+    if shape.planes == planes:
+        return network
+    wide = VNet(Architecture(shape.width, shape.convolutions, planes))
+    state = dict(network.state_dict())
+    for name in ("lift.weight", "encoder.0.convolutions.0.weight"):
+        kernel = wide.state_dict()[name].zero_()
+        kernel[:, planes // 2] = state[name][:, shape.planes // 2]
+        state[name] = kernel
+    wide.load_state_dict(state)
+    return wide
 
 
 def parameters(network: nn.Module) -> int:

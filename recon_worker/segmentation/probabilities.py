@@ -17,6 +17,8 @@ from recon_worker.segmentation.weights import Weights
 Report = Callable[[float], None]
 TOGETHER = 4
 """Slices in one pass."""
+NEIGHBOUR_MM = 4.0
+"""The slices before and behind that a network sees lie about this far away: where slices are thinner, not the next."""
 
 
 def probabilities(
@@ -45,13 +47,25 @@ def probabilities(
     size = stack.shape[1:]
     device = next(weights.network.parameters()).device
     result = np.empty(stack.shape, dtype=np.float32)
+    batches = [range(first, min(first + TOGETHER, len(stack))) for first in range(0, len(stack), TOGETHER)]
+    step = neighbour_step(volume.spacing_mm[0])
     with torch.inference_mode():
-        for first in range(0, len(stack), TOGETHER):
-            part = torch.from_numpy(np.ascontiguousarray(stack[first : first + TOGETHER])).to(device)
-            seen = normalised(resampled(part, (float(spacing[0]), float(spacing[1]))))
-            found = resized(predicted(weights.network, seen), (int(size[0]), int(size[1])))
-            result[first : first + TOGETHER] = found.cpu().numpy()
-            report(min(1.0, (first + TOGETHER) / len(stack)))
+        seen = torch.cat(
+            [
+                normalised(
+                    resampled(
+                        torch.from_numpy(np.ascontiguousarray(stack[batch.start : batch.stop])).to(device),
+                        (float(spacing[0]), float(spacing[1])),
+                    )
+                )
+                for batch in batches
+            ]
+        )
+        for batch in batches:
+            planes = torch.stack([seen[list(beside(number, step, len(seen)))] for number in batch])
+            found = resized(predicted(weights.network, planes), (int(size[0]), int(size[1])))
+            result[batch.start : batch.stop] = found.cpu().numpy()
+            report(batch.stop / len(stack))
     if not front_first:
         result = result[:, :, ::-1]
     if not head_first:
@@ -72,12 +86,33 @@ def in_plane(affine: npt.NDArray[np.float64]) -> tuple[bool, bool, bool]:
     return bool(swapped), bool(down[2] < 0), bool(back[1] > 0)
 
 
+def neighbour_step(slice_distance_mm: float) -> int:
+    """How many slices lie between a slice and the neighbour that a network sees beside it."""
+    return max(1, round(NEIGHBOUR_MM / slice_distance_mm))
+
+
+def beside(number: int, step: int, count: int) -> tuple[int, int, int]:
+    """Numbers of the slice before, of the slice and of the one behind; a missing one is the slice itself."""
+    before, behind = number - step, number + step
+    return (before if before >= 0 else number, number, behind if behind < count else number)
+
+
 def predicted(network: nn.Module, seen: torch.Tensor) -> torch.Tensor:
-    """Probability `[slice, row, column]` of normalised slices of 1 mm pixels; padded to what the network can halve."""
-    multiple = int(network.architecture.multiple)  # type: ignore[union-attr,arg-type]
+    """Probability `[slice, row, column]` of normalised slices with their neighbours, padded to what the network can
+    halve.
+
+    Parameters
+    ----------
+    seen
+        `[slice, plane, row, column]`, 1 mm pixels; planes: the slice before, the slice, the slice behind.
+    """
+    shape = network.architecture
+    multiple, planes = int(shape.multiple), int(shape.planes)  # type: ignore[union-attr,arg-type]
+    if planes == 1:
+        seen = seen[:, 1:2]
     rows, columns = seen.shape[-2:]
     padding = (0, -columns % multiple, 0, -rows % multiple)
-    padded = functional.pad(seen[:, None], padding, mode="replicate").contiguous(memory_format=torch.channels_last)
+    padded = functional.pad(seen, padding, mode="replicate").contiguous(memory_format=torch.channels_last)
     training = network.training
     network.eval()
     with torch.inference_mode():

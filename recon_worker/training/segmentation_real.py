@@ -65,7 +65,7 @@ def cases(slices: list[LabelledSlice], weights: dict[str, Weights], say: Say) ->
                 (float(np.median(steps)) if len(steps) else 4.0, 1.0, 1.0),
                 np.stack([one.image.astype(np.float32) for one in group]),
                 {
-                    kind: np.stack([slice_probability(ready.network, one.image) for one in group])
+                    kind: np.stack([slice_probability(ready.network, one.planes) for one in group])
                     for kind, ready in weights.items()
                 },
                 {kind: np.stack([one.labels(kind)[0] for one in group]) for kind in weights},

@@ -32,7 +32,7 @@ AVERAGED_STEPS = 100
 ENTROPY_WEIGHT = 2.0
 CHECKPOINT_SECONDS = 120.0
 SHARES = {
-    "bodies": {"SPIDER SPACE": 0.27, "VB3": 0.17, "VB2": 0.13, "VB1": 0.13, "slices20": 0.12, "simulated": 0.18},
+    "bodies": {"SPIDER SPACE": 0.24, "VB3": 0.24, "VB2": 0.15, "VB1": 0.11, "slices20": 0.08, "simulated": 0.18},
     "discs": {"SPIDER SPACE": 0.5, "IVD": 0.15, "slices20": 0.15, "simulated": 0.2},
 }
 
@@ -100,14 +100,15 @@ class SegmenterTrainer:
         self.began_with = facts
 
     def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Images, labels and weights `[crop, 1, row, column]`."""
+        """Images `[crop, plane, row, column]`, labels and weights `[crop, 1, row, column]`."""
         sources = list(self.by_source)
         crops = []
         for _ in range(CROPS):
             group = self.by_source[sources[int(rng.choice(len(sources), p=self.shares))]]
             crops.append(draw_crop(rng, group[int(rng.integers(len(group)))], self.kind))
-        images, labels, weights = (torch.stack(part)[:, None].to(self.device) for part in zip(*crops, strict=True))
-        return images.contiguous(memory_format=torch.channels_last), labels, weights
+        planes, labels, weights = (torch.stack(part).to(self.device) for part in zip(*crops, strict=True))
+        images = planes if self.network.architecture.planes == planes.shape[1] else planes[:, 1:2]
+        return images.contiguous(memory_format=torch.channels_last), labels[:, None], weights[:, None]
 
     def loss(self, images: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """Dice loss with squared terms (Milletari) and cross-entropy, both where labels are to be believed."""
@@ -165,7 +166,7 @@ class SegmenterTrainer:
         scores = []
         for one in slices:
             labels, weight = one.labels(self.kind)
-            found = slice_probability(self.averaged, one.image, self.device) > threshold
+            found = slice_probability(self.averaged, one.planes, self.device) > threshold
             truth, where = labels > 0, weight > 0
             both = (found & truth & where).sum()
             size = (found & where).sum() + (truth & where).sum()
@@ -235,7 +236,7 @@ def masked_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tenso
     return dice + ENTROPY_WEIGHT * (weights * entropy).sum() / weights.sum().clamp(min=1)
 
 
-def slice_probability(network: nn.Module, image: np.ndarray, device: torch.device | None = None) -> np.ndarray:
-    """Probability `[row, column]` of a slice with 1 mm pixels."""
-    whole = torch.from_numpy(np.ascontiguousarray(image, dtype=np.float32))[None]
-    return np.asarray(predicted(network, normalised(whole.to(device or "cpu")))[0].cpu().numpy())
+def slice_probability(network: nn.Module, planes: np.ndarray, device: torch.device | None = None) -> np.ndarray:
+    """Probability `[row, column]` of the middle one of `planes` `[plane, row, column]` with 1 mm pixels."""
+    whole = torch.from_numpy(np.ascontiguousarray(planes, dtype=np.float32)).to(device or "cpu")
+    return np.asarray(predicted(network, normalised(whole)[None])[0].cpu().numpy())

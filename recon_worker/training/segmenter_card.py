@@ -76,7 +76,7 @@ def best_threshold(network: VNet, slices: list[LabelledSlice], kind: str) -> tup
         labels, weight = one.labels(kind)
         if one.part != "validation" or not weight.any():
             continue
-        probability = slice_probability(network, one.image)
+        probability = slice_probability(network, one.planes)
         truth, where = labels > 0, weight > 0
         for threshold, held in scores.items():
             found = (probability > threshold) & where

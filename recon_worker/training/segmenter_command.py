@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from recon_worker.data import InputFault
-from recon_worker.segmentation.network import Architecture
+from recon_worker.segmentation.network import Architecture, widened
 from recon_worker.segmentation.weights import FOLDER, NAMES, load_weights, write_weights
 from recon_worker.training.loss_plot import plot_losses
 from recon_worker.training.mask_convention import rims_by_source
 from recon_worker.training.segmenter import PEAK_RATE, SegmenterTrainer
 from recon_worker.training.segmenter_card import load_segmenter, new_card
+from recon_worker.training.spine_augmentation import PLANES
 from recon_worker.training.spine_images import LabelledSlice, real_slices
 from recon_worker.training.spine_pool import SIMULATED_SUBJECTS, labelled_pool
 
@@ -80,18 +81,19 @@ def _train(chosen: argparse.Namespace, say: Say) -> None:
     if chosen.threads:
         torch.set_num_threads(chosen.threads)
     installed = load_weights(chosen.net) if chosen.from_installed else None
+    begin = widened(installed.network, PLANES) if installed else None
     trainer = SegmenterTrainer(
         chosen.net,
         _pool(chosen, say),
         chosen.work,
         minutes=chosen.minutes,
         device=chosen.device,
-        # A training that begins with installed weights has their shape.
-        architecture=installed.network.architecture if installed else Architecture(chosen.width),
+        # A training that begins with installed weights has their width.
+        architecture=begin.architecture if begin else Architecture(chosen.width, planes=PLANES),
         peak_rate=chosen.peak_rate,
     )
-    if installed:
-        trainer.begin_with(installed.network, {"sha256": installed.sha256, **installed.card["training"]})
+    if installed and begin:
+        trainer.begin_with(begin, {"sha256": installed.sha256, **installed.card["training"]})
     trainer.run(say, resume=chosen.resume)
     plot_losses(trainer.progress.losses, chosen.work / f"{chosen.net}-losses.png", "loss (Dice and cross-entropy)")
     say(f"checkpoint: {trainer.checkpoint}; Dice of unseen slices: {trainer.dice(trainer.unseen):.4f}")

@@ -14,30 +14,40 @@ from recon_worker.segmentation.normalisation import normalised
 from recon_worker.training.spine_images import LabelledSlice
 
 CROP = (256, 192)
+PLANES = 3
 ON_THE_SPINE = 0.6
 """Part of the crops whose middle lies on a labelled structure; the others lie anywhere."""
 STRONG = {"bodies": 0.5, "discs": 0.4}
 """Part of the crops whose contrast changes strongly."""
 
+ALONE = 0.15
+"""Part of the crops whose neighbours are hidden, as beside the first slice of a series. Those whose tissues change
+their signal hide them besides: where the tissues lie in the neighbours is not known."""
+
 Sample = tuple[torch.Tensor, torch.Tensor, torch.Tensor]
 
 
 def draw_crop(rng: np.random.Generator, one: LabelledSlice, kind: str) -> Sample:
-    """Normalised image, labels and weight, each `[row, column]` float32, of a random crop of `CROP` pixels."""
+    """Of a random crop of `CROP` pixels: normalised planes `[plane, row, column]` (the slice before, the slice, the
+    slice behind, in either direction), labels and weight `[row, column]`, all float32."""
     labels, weight = one.labels(kind)
     structures = np.maximum(one.bodies, one.discs)
     grid = _grid(rng, structures)
-    image = _sampled(one.image.astype(np.float32), grid, "bilinear")
-    target = (_sampled((labels > 0).astype(np.float32), grid, "bilinear") > 0.5).float()
-    believed = (_sampled(weight.astype(np.float32), grid, "bilinear") > 0.99).float()
-    regions = _sampled((one.bodies > 0) + 2.0 * (one.discs > 0), grid, "nearest")
-    seen = _contrast(rng, image.clamp(min=0), regions, strong=rng.random() < STRONG[kind])
-    return normalised(seen[None])[0], target, believed
+    strong = rng.random() < STRONG[kind]
+    tissues = strong and rng.random() < 0.5
+    planes = one.planes if rng.random() < 0.5 else one.planes[::-1].copy()
+    if tissues or rng.random() < ALONE:
+        planes = planes[1:2]
+    image = _sampled(planes, grid, "bilinear")
+    target, believed = _sampled(np.stack([labels > 0, weight]), grid, "bilinear")
+    regions = _sampled(((one.bodies > 0) + 2.0 * (one.discs > 0))[None], grid, "nearest")[0] if tissues else None
+    seen = normalised(_contrast(rng, image.clamp(min=0), regions, strong=strong))
+    return seen.expand(PLANES, -1, -1), (target > 0.5).float(), (believed > 0.99).float()
 
 
 def _sampled(array: np.ndarray, grid: torch.Tensor, mode: str) -> torch.Tensor:
-    stack = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None, None]
-    return functional.grid_sample(stack, grid, mode=mode, padding_mode="zeros", align_corners=False)[0, 0]
+    stack = torch.from_numpy(np.ascontiguousarray(array, dtype=np.float32))[None]
+    return functional.grid_sample(stack, grid, mode=mode, padding_mode="zeros", align_corners=False)[0]
 
 
 def _grid(rng: np.random.Generator, structures: np.ndarray) -> torch.Tensor:
@@ -66,12 +76,15 @@ def _grid(rng: np.random.Generator, structures: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(scaled.astype(np.float32))[None]
 
 
-def _contrast(rng: np.random.Generator, image: torch.Tensor, regions: torch.Tensor, *, strong: bool) -> torch.Tensor:
+def _contrast(
+    rng: np.random.Generator, image: torch.Tensor, regions: torch.Tensor | None, *, strong: bool
+) -> torch.Tensor:
+    """`[plane, row, column]` as another scanner would show it: one contrast for all planes, noise for each."""
     if rng.random() < (0.9 if strong else 0.4):
         curved = _curve(rng, image, inverted=strong)
         part = float(rng.uniform(0.4, 1.0) if strong else rng.uniform(0.1, 0.4))
         image = part * curved + (1 - part) * image
-    if strong and rng.random() < 0.5:
+    if regions is not None:
         # Marrow and disc as another sequence may show them.
         soft = functional.avg_pool2d(torch.stack([(regions == 1).float(), (regions == 2).float()])[:, None], 3, 1, 1)[
             :, 0
@@ -85,9 +98,9 @@ def _contrast(rng: np.random.Generator, image: torch.Tensor, regions: torch.Tens
     if rng.random() < 0.35:
         image = _blurred(image, float(rng.uniform(0.3, 1.0)))
     if rng.random() < 0.15:
-        image = image.clamp(max=float(torch.quantile(image[::4, ::4], rng.uniform(0.85, 0.98))))
+        image = image.clamp(max=float(torch.quantile(image[:, ::4, ::4], rng.uniform(0.85, 0.98))))
     level = float(rng.uniform(0, 0.14)) * float(image.mean())
-    noise = torch.from_numpy(rng.standard_normal((2, *CROP), dtype=np.float32)) * level
+    noise = torch.from_numpy(rng.standard_normal((2, *image.shape), dtype=np.float32)) * level
     return torch.sqrt((image + noise[0]) ** 2 + noise[1] ** 2)
 
 
@@ -110,6 +123,6 @@ def _curve(rng: np.random.Generator, image: torch.Tensor, *, inverted: bool) -> 
 def _blurred(image: torch.Tensor, width: float) -> torch.Tensor:
     kernel = torch.exp(-0.5 * (torch.arange(-3, 4) / width) ** 2)
     kernel = kernel / kernel.sum()
-    padded = functional.pad(image[None, None], (3, 3, 3, 3), mode="reflect")
+    padded = functional.pad(image[:, None], (3, 3, 3, 3), mode="reflect")
     rows = functional.conv2d(padded, kernel.view(1, 1, 7, 1))
-    return functional.conv2d(rows, kernel.view(1, 1, 1, 7))[0, 0]
+    return functional.conv2d(rows, kernel.view(1, 1, 1, 7))[:, 0]

@@ -17,11 +17,13 @@ import numpy.typing as npt
 import torch
 
 from recon_worker.segmentation.normalisation import resized
+from recon_worker.segmentation.probabilities import NEIGHBOUR_MM, beside, neighbour_step
 from recon_worker.training.mask_convention import INSIDE_MM, moved_outward
 from recon_worker.training.vertebra_bodies import DISC, VERTEBRA, bodies_of, pedicle_band
 
 Progress = Callable[[str, float], None]
 Labels = npt.NDArray[np.uint8]
+Image = npt.NDArray[np.float16]
 
 TEST_SPIDER = frozenset({18, 22, 78, 98, 107, 166, 239, 106, 108, 109, 112, 113, 116})
 """Patients with T1 masks (moved from T2 SPACE, or of single slices): for testing only."""
@@ -40,6 +42,10 @@ LEAST_AREA = 0.12
 """Planes whose labels cover less than this part of the largest plane's are not trained on: some show muscle alone."""
 AS_DRAWN = " as drawn"
 """Of held-out masks that were brought to the common convention there is a second copy, of a source so named."""
+IVD_STEP = 4.4
+"""Planes of the IVD set from one acquired plane to the next."""
+LEAST_NEIGHBOUR_MM, MOST_NEIGHBOUR_MM = 2.0, 6.0
+"""A neighbour of a slice lies within these distances."""
 BESIDE_MM = 35
 """Unlabelled neighbours above lie within this distance of the spine's line."""
 BEFORE_MM = 30
@@ -54,6 +60,9 @@ class LabelledSlice:
     ----------
     image
         Magnitude, any scale.
+    neighbours
+        `[2, row, column]`, of the same scale: the slices about 4 mm before and behind; the slice itself where there is
+        none.
     bodies, discs
         1 where the structure is; instance numbers are kept (1, 2, ...) where the source has them.
     body_weight, disc_weight
@@ -67,6 +76,7 @@ class LabelledSlice:
     """
 
     image: npt.NDArray[np.float16]
+    neighbours: npt.NDArray[np.float16]
     bodies: Labels
     discs: Labels
     body_weight: Labels
@@ -77,6 +87,11 @@ class LabelledSlice:
     source: str
     contrast: str
     part: str
+
+    @property
+    def planes(self) -> npt.NDArray[np.float32]:
+        """`[plane, row, column]`: the slice before, the slice, the slice behind."""
+        return np.stack([self.neighbours[0], self.image, self.neighbours[1]]).astype(np.float32)
 
     def labels(self, kind: str) -> tuple[Labels, Labels]:
         """Labels and weight of "bodies" or "discs"."""
@@ -159,9 +174,25 @@ def _nothing(shape: tuple[int, ...]) -> Labels:
     return np.zeros(shape, dtype=np.uint8)
 
 
-def _slice(image: np.ndarray, spacing: tuple[float, float]) -> npt.NDArray[np.float16]:
-    grid = on_grid(image, spacing)
-    return (grid / max(float(np.percentile(grid, 99.5)), 1e-6)).astype(np.float16)
+def _images(planes: list[np.ndarray], spacing: tuple[float, float]) -> tuple[Image, Image]:
+    """The slice and its two neighbours, of `planes`: the slice before, the slice, the slice behind."""
+    grids = np.stack([on_grid(plane, spacing) for plane in planes])
+    scaled = (grids / max(float(np.percentile(grids[1], 99.5)), 1e-6)).astype(np.float16)
+    return scaled[1], scaled[[0, 2]]
+
+
+def _near(positions_mm: list[float], number: int) -> list[int]:
+    """Of slices at `positions_mm`, in order: the one about 4 mm before `number`, itself, the one about 4 mm behind."""
+    found = [number]
+    for side in (-1, 1):
+        distances = {
+            other: side * (place - positions_mm[number])
+            for other, place in enumerate(positions_mm)
+            if LEAST_NEIGHBOUR_MM <= side * (place - positions_mm[number]) <= MOST_NEIGHBOUR_MM
+        }
+        nearest = min(distances, key=lambda other: abs(distances[other] - NEIGHBOUR_MM), default=number)
+        found.insert(0 if side < 0 else 2, nearest)
+    return found
 
 
 def _space(path: Path) -> Iterator[LabelledSlice]:
@@ -171,10 +202,12 @@ def _space(path: Path) -> Iterator[LabelledSlice]:
         step = float(held["spacing_mm"][0])
         numbers = [int(number) for number in held["slice_no"]]
     grids = [labels_on_grid(mask, spacing) for mask in masks]
-    for number, image, labels, bodies in zip(numbers, images, grids, bodies_of(grids), strict=True):
+    positions = [number * step for number in numbers]
+    for place, (number, labels, bodies) in enumerate(zip(numbers, grids, bodies_of(grids), strict=True)):
         body_weight = believed(bodies, above=False, below=True) * (1 - pedicle_band(labels, bodies))
         yield LabelledSlice(
-            _slice(image, spacing), bodies, (labels == DISC).astype(np.uint8),
+            *_images([images[other] for other in _near(positions, place)], spacing),
+            bodies, (labels == DISC).astype(np.uint8),
             body_weight.astype(np.uint8), np.ones(labels.shape, dtype=np.uint8),
             path.stem, f"spider {path.stem.split('_')[0]}", number * step, "SPIDER SPACE", "SPACE", part_of(path.stem),
         )  # fmt: skip
@@ -199,7 +232,7 @@ def _single(path: Path) -> Iterator[LabelledSlice]:
     body_weight = believed(bodies, above=True, below=True) * (1 - pedicle_band(labels, bodies))
     disc_weight = np.ones(labels.shape, dtype=np.uint8) if moved else _nothing(labels.shape)
     yield LabelledSlice(
-        _slice(image, spacing), bodies, discs, body_weight.astype(np.uint8), disc_weight,
+        *_images([image] * 3, spacing), bodies, discs, body_weight.astype(np.uint8), disc_weight,
         path.stem, f"spider {path.stem.split('_')[0]}", 0.0,
         "SPIDER moved masks" if moved else "SPIDER slices", contrast, part_of(path.stem),
     )  # fmt: skip
@@ -224,6 +257,8 @@ def _body_volume(path: Path, *, as_drawn: bool = False) -> Iterator[LabelledSlic
         if part != "test" and areas[plane] < LEAST_AREA * largest:
             continue
         grid = (float(spacing[0]), float(spacing[1]))
+        near = beside(plane, neighbour_step(float(spacing[2])), image.shape[2])
+        images = _images([image[:, :, other] for other in near], grid)
         drawn = labels_on_grid(mask[:, :, plane], grid)
         versions = {source: drawn}
         if source in INSIDE_MM:
@@ -233,7 +268,7 @@ def _body_volume(path: Path, *, as_drawn: bool = False) -> Iterator[LabelledSlic
         for name, bodies in versions.items():
             weight = believed(bodies, above=True, below=source != "VB1") if areas[plane] else _nothing(bodies.shape)
             yield LabelledSlice(
-                _slice(image[:, :, plane], grid), bodies, _nothing(bodies.shape),
+                *images, bodies, _nothing(bodies.shape),
                 weight, _nothing(bodies.shape),
                 path.stem, path.stem if source != "VB1" or contrast == "T2" else "vb1 group",
                 plane * float(spacing[2]), name, contrast, part,
@@ -245,15 +280,16 @@ def _disc_volume(path: Path) -> Iterator[LabelledSlice]:
         image, mask, spacing = held["image"], held["mask"], held["spacing_mm"]
     areas = (mask > 0).sum(axis=(0, 1))
     part = part_of(path.stem)
-    for number in range(round(image.shape[2] / 4.4)):
-        plane = min(round(4.4 * number), image.shape[2] - 1)
+    for number in range(round(image.shape[2] / IVD_STEP)):
+        plane = min(round(IVD_STEP * number), image.shape[2] - 1)
         if part != "test" and areas[plane] < LEAST_AREA * areas.max():
             continue
         grid = (float(spacing[0]), float(spacing[1]))
         discs = labels_on_grid(mask[:, :, plane], grid)
         weight = believed(discs, above=True, below=False) if areas[plane] else _nothing(discs.shape)
+        near = beside(plane, round(IVD_STEP), image.shape[2])
         yield LabelledSlice(
-            _slice(image[:, :, plane], grid), _nothing(discs.shape), discs,
+            *_images([image[:, :, other] for other in near], grid), _nothing(discs.shape), discs,
             _nothing(discs.shape), weight,
             path.stem, path.stem, plane * float(spacing[2]), "IVD", "T2", part,
         )  # fmt: skip
@@ -269,5 +305,5 @@ def _slices20(path: Path) -> Iterator[LabelledSlice]:
         whole = np.full(discs.shape, bool(bodies.any() and discs.any()), dtype=np.uint8)
         name = f"slices20_{number:02d}"
         yield LabelledSlice(
-            _slice(image, grid), bodies, discs, whole, whole, name, name, 0.0, "slices20", "T2", part_of(name)
+            *_images([image] * 3, grid), bodies, discs, whole, whole, name, name, 0.0, "slices20", "T2", part_of(name)
         )

@@ -12,11 +12,11 @@ import numpy as np
 from recon_worker.training.spine_images import LabelledSlice, Progress, real_slices
 from recon_worker.training.spine_simulated import simulated_slices
 
-POOL_VERSION = 3
+POOL_VERSION = 4
 SIMULATED_SUBJECTS = 40
 HELD_OUT_SEED = 1006
 HELD_OUT_SUBJECTS = 4
-ARRAYS = ("image", "bodies", "discs", "body_weight", "disc_weight")
+ARRAYS = ("image", "neighbours", "bodies", "discs", "body_weight", "disc_weight")
 
 
 def labelled_pool(

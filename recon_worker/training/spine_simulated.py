@@ -12,11 +12,14 @@ from recon_worker.phantom.anatomy import Subject, draw_subject
 from recon_worker.phantom.contrast import Layer, Weighting, render
 from recon_worker.phantom.shapes import PlaneGrid
 from recon_worker.phantom.truth import label_slice
+from recon_worker.segmentation.probabilities import NEIGHBOUR_MM
 from recon_worker.training.spine_images import LabelledSlice, Progress, believed
 
 TISSUE_CLASSES = {"air": 0.0, "cortical bone": 0.03, "flowing blood": 0.05}
 SIZE = 280
 THICKNESS_MM = 4.0
+WITHIN = (-THICKNESS_MM / 3, 0.0, THICKNESS_MM / 3)
+"""Planes whose mean is the slice, mm from its middle; each neighbour is the plane in its middle."""
 PHYSICAL = 0.7
 """How often tissues have the contrast of a spin echo: T1, T2 or fat suppressed; else it is random."""
 
@@ -38,10 +41,11 @@ def simulated_slices(
             )
             # T11 and what is above it shows without labels; below S1 nothing is wanted.
             weight = believed(np.maximum(bodies, discs), above=True, below=False)
-            sheets = [list(subject.layers(_grid(plane, offset))) for offset in (-THICKNESS_MM / 3, 0, THICKNESS_MM / 3)]
+            offsets = [*WITHIN, -NEIGHBOUR_MM, NEIGHBOUR_MM]
+            sheets = [list(subject.layers(_grid(plane, offset))) for offset in offsets]
             for contrast in range(contrasts):
                 yield LabelledSlice(
-                    _image(sheets, rng), bodies, discs, weight, weight,
+                    *_images(sheets, rng), bodies, discs, weight, weight,
                     f"simulated_{number}_{index}_{contrast}", f"simulated {seed} {number}", 0.0,
                     "simulated", "simulated", part,
                 )  # fmt: skip
@@ -63,7 +67,10 @@ def _grid(plane: SlicePlane, offset_mm: float) -> PlaneGrid:
     return PlaneGrid(origin, down, right, (SIZE, SIZE))
 
 
-def _image(sheets: list[list[Layer]], rng: np.random.Generator) -> npt.NDArray[np.float16]:
+def _images(
+    sheets: list[list[Layer]], rng: np.random.Generator
+) -> tuple[npt.NDArray[np.float16], npt.NDArray[np.float16]]:
+    """The slice, the mean of the first sheets, and its neighbours `[2, row, column]`, of the last two sheets."""
     if rng.random() < PHYSICAL:
         if rng.random() < 0.5:
             weighting = Weighting(float(rng.uniform(350, 950)), float(rng.uniform(7, 20)))
@@ -71,15 +78,17 @@ def _image(sheets: list[list[Layer]], rng: np.random.Generator) -> npt.NDArray[n
             weighting = Weighting(float(rng.uniform(2500, 5000)), float(rng.uniform(70, 115)))
         fat_left = float(rng.uniform(0.03, 0.2)) if rng.random() < 0.3 else float(rng.uniform(0.6, 1.2))
         parts = [render(layers, (SIZE, SIZE), weighting) for layers in sheets]
-        image = np.mean([part.water + fat_left * part.fat for part in parts], axis=0)
+        planes = np.stack([part.water + fat_left * part.fat for part in parts])
     else:
         names = sorted({layer.tissue for layers in sheets for layer in layers})
         signal = {
             name: TISSUE_CLASSES.get(name, float(rng.uniform(0.05, 1.0) ** rng.uniform(0.7, 1.6))) for name in names
         }
         fat = float(rng.uniform(0.05, 1.0))
-        image = np.mean([_painted(layers, signal, fat) for layers in sheets], axis=0)
-    return (image / max(float(np.percentile(image, 99.5)), 1e-3)).astype(np.float16)
+        planes = np.stack([_painted(layers, signal, fat) for layers in sheets])
+    image = planes[: len(WITHIN)].mean(axis=0)
+    scale = max(float(np.percentile(image, 99.5)), 1e-3)
+    return (image / scale).astype(np.float16), (planes[len(WITHIN) :] / scale).astype(np.float16)
 
 
 def _painted(layers: list[Layer], signal: dict[str, float], fat: float) -> Image:

@@ -36,7 +36,9 @@ def probabilities(
         Told the fraction done.
     """
     swapped, head_first, front_first = in_plane(volume.affine)
-    stack = volume.array.astype(np.float32)
+    # A series exported from the other side is the same series: its slices go through in one order.
+    from_right = volume.affine[0, 0] > 0
+    stack = volume.array.astype(np.float32)[:: 1 if from_right else -1]
     spacing = volume.spacing_mm[1:]
     if swapped:
         stack, spacing = stack.transpose(0, 2, 1), spacing[::-1]
@@ -72,6 +74,8 @@ def probabilities(
         result = result[:, ::-1]
     if swapped:
         result = result.transpose(0, 2, 1)
+    if not from_right:
+        result = result[::-1]
     return np.ascontiguousarray(result)
 
 

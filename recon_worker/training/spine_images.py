@@ -38,8 +38,13 @@ TEST_FILES = frozenset(
 VALIDATION_FILES = frozenset({"vb2_19", "vb3_04", "vb3_28", "slices20_06", "slices20_12", "slices20_18"})
 ASSUMED_PIXEL_MM = 1.25
 """Of the 20 slices that come without: vertebrae have their usual size then."""
-LEAST_AREA = 0.12
-"""Planes whose labels cover less than this part of the largest plane's are not trained on: some show muscle alone."""
+LEAST_AREA = {"training": 0.05, "validation": 0.12}
+"""Planes whose labels cover less than this part of the largest plane's are left out: some show muscle alone."""
+BEYOND_MM = 8.0
+"""As far beyond the outermost labelled plane of a body volume, planes teach that there is no body any more."""
+MOSTLY = 0.5
+"""A plane whose labels cover less than this part of the largest plane's may lack some level: where its labels are to be
+believed is taken from all planes together."""
 AS_DRAWN = " as drawn"
 """Of held-out masks that were brought to the common convention there is a second copy, of a source so named."""
 IVD_STEP = 4.4
@@ -252,9 +257,13 @@ def _body_volume(path: Path, *, as_drawn: bool = False) -> Iterator[LabelledSlic
     areas = {plane: int((mask[:, :, plane] > 0).sum()) for plane in planes}
     largest = max(areas.values())
     part = part_of(path.stem)
+    all_planes = labels_on_grid((mask > 0).any(axis=2), (float(spacing[0]), float(spacing[1])))
+    labelled = [plane for plane in planes if areas[plane]]
     for plane in planes:
-        # Volumes are measured on all planes of a test series; planes without labels count nowhere else.
-        if part != "test" and areas[plane] < LEAST_AREA * largest:
+        # Volumes are measured on all planes of a test series, without the Dice of those that have no labels.
+        away = float(spacing[2]) * max(labelled[0] - plane, plane - labelled[-1])
+        beyond = part == "training" and 0 < away <= BEYOND_MM
+        if part != "test" and areas[plane] < LEAST_AREA[part] * largest and not beyond:
             continue
         grid = (float(spacing[0]), float(spacing[1]))
         near = beside(plane, neighbour_step(float(spacing[2])), image.shape[2])
@@ -266,7 +275,10 @@ def _body_volume(path: Path, *, as_drawn: bool = False) -> Iterator[LabelledSlic
             if part == "test" or as_drawn:
                 versions[source + AS_DRAWN] = drawn
         for name, bodies in versions.items():
-            weight = believed(bodies, above=True, below=source != "VB1") if areas[plane] else _nothing(bodies.shape)
+            believed_of = all_planes if part == "training" and areas[plane] < MOSTLY * largest else bodies
+            weight = _nothing(bodies.shape)
+            if areas[plane] or beyond:
+                weight = believed(believed_of, above=True, below=source != "VB1")
             yield LabelledSlice(
                 *images, bodies, _nothing(bodies.shape),
                 weight, _nothing(bodies.shape),
@@ -282,7 +294,7 @@ def _disc_volume(path: Path) -> Iterator[LabelledSlice]:
     part = part_of(path.stem)
     for number in range(round(image.shape[2] / IVD_STEP)):
         plane = min(round(IVD_STEP * number), image.shape[2] - 1)
-        if part != "test" and areas[plane] < LEAST_AREA * areas.max():
+        if part != "test" and areas[plane] < LEAST_AREA[part] * areas.max():
             continue
         grid = (float(spacing[0]), float(spacing[1]))
         discs = labels_on_grid(mask[:, :, plane], grid)

@@ -18,6 +18,8 @@ EDGE_MM = 2.0
 """Networks and smoothing draw back from the edge of the picture: what ends this near goes on outside."""
 CUT_AT_THE_SIDE = 0.6
 """A body whose area in the first or last slice is more than this part of its largest goes on outside."""
+PERHAPS_AT_THE_SIDE = 0.25
+"""From this part on it may: a whole body's last slice can show as much, and so can one with a slice missing."""
 VOID_LEVEL = 0.12
 """Signal below this part of the bodies' median is void, as metal makes it."""
 THINNEST_VOID_MM = 3.0
@@ -78,8 +80,13 @@ class Edges:
         for places, span, margin in zip((rows, columns), (self.rows, self.columns), self.margin, strict=True):
             if places[0] < span[0] + margin or places[-1] >= span[1] - margin:
                 return True
+        return kind == "body" and self.side_share(mask) > CUT_AT_THE_SIDE
+
+    @staticmethod
+    def side_share(mask: Mask) -> float:
+        """Area in the first or last slice of the series, as a part of the structure's largest."""
         areas = mask.sum(axis=(1, 2))
-        return kind == "body" and bool(max(areas[0], areas[-1]) > CUT_AT_THE_SIDE * areas.max())
+        return float(max(areas[0], areas[-1]) / max(int(areas.max()), 1))
 
     def cut_beside(self, disc: Mask, *, below: bool) -> bool:
         """Whether the picture ends where the body above or below the disc should lie."""

@@ -15,7 +15,7 @@ from recon_worker.morphometry.disc_height import measure_disc
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
 from recon_worker.segmentation.cleaning import Mask, Probability, instances
-from recon_worker.segmentation.edges_and_voids import Edges, has_void, pieces_of, voids_of
+from recon_worker.segmentation.edges_and_voids import PERHAPS_AT_THE_SIDE, Edges, has_void, pieces_of, voids_of
 from recon_worker.segmentation.faint_disc import faint_disc_below
 from recon_worker.segmentation.naming import Named, Spine, name_levels
 from recon_worker.segmentation.probabilities import probabilities
@@ -29,6 +29,7 @@ Unfit = tuple[State, str]
 FEWEST_BODIES, FEWEST_DISCS = 2, 1
 VOID = "a signal void lies inside, as metal makes it"
 A_PIECE = "it is much smaller than the others: only a piece of it was found"
+GOES_ON = "it is large in an outermost slice and may go on beyond it: the volume is the least that it has"
 CONFIDENT = 0.5
 
 
@@ -171,6 +172,8 @@ def structures_of(
         unfit = _unfit(mask, "body", edges, voids, spacing)
         if unfit is None and named.level in pieces:
             unfit = "excluded", A_PIECE
+        if unfit is None and edges.side_share(mask) > PERHAPS_AT_THE_SIDE:
+            named.flags.append(GOES_ON)
         structures.append(_structure(named, mask, volume, unfit, body_probability, limits["bodies"]))
     remarks += _remarks(structures, spine)
     lineage = {
@@ -219,10 +222,14 @@ def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
     cut = [structure.name for structure in structures if structure.state == "cut"]
     if cut:
         remarks.append(f"Cut by the field of view and not measured: {', '.join(cut)}.")
-    for flag, says in ((VOID, "With a signal void inside"), (A_PIECE, "Found in part")):
-        unfit = [structure.name for structure in structures if flag in structure.flags]
-        if unfit:
-            remarks.append(f"{says} and not measured: {', '.join(unfit)}.")
+    for flag, says in (
+        (VOID, "With a signal void inside and not measured"),
+        (A_PIECE, "Found in part and not measured"),
+        (GOES_ON, "Large in an outermost slice, perhaps larger than measured"),
+    ):
+        flagged = [structure.name for structure in structures if flag in structure.flags]
+        if flagged:
+            remarks.append(f"{says}: {', '.join(flagged)}.")
     for kind, group in (("disc", spine.discs), ("body", spine.bodies)):
         levels = sorted(one.level for one in group)
         missing = sorted(set(range(levels[0], levels[-1] + 1)) - set(levels))

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
+from scipy import ndimage
 
 from recon_worker.segmentation.normalisation import resized
 from recon_worker.segmentation.probabilities import NEIGHBOUR_MM, beside, neighbour_step
@@ -235,12 +236,24 @@ def _single(path: Path) -> Iterator[LabelledSlice]:
     if not bodies.any():
         return
     body_weight = believed(bodies, above=True, below=True) * (1 - pedicle_band(labels, bodies))
+    if not moved:
+        body_weight[_without_body(labels_on_grid(mask, spacing), bodies)] = 0
     disc_weight = np.ones(labels.shape, dtype=np.uint8) if moved else _nothing(labels.shape)
     yield LabelledSlice(
         *_images([image] * 3, spacing), bodies, discs, body_weight.astype(np.uint8), disc_weight,
         path.stem, f"spider {path.stem.split('_')[0]}", 0.0,
         "SPIDER moved masks" if moved else "SPIDER slices", contrast, part_of(path.stem),
     )  # fmt: skip
+
+
+def _without_body(vertebrae: Labels, bodies: Labels) -> npt.NDArray[np.bool_]:
+    """Where vertebrae lie of which no body could be derived: their body is somewhere there."""
+    lost = np.zeros(bodies.shape, dtype=bool)
+    for number in np.unique(vertebrae[vertebrae > 0]):
+        whole = vertebrae == number
+        if not bodies[whole].any():
+            lost |= whole
+    return np.asarray(ndimage.binary_dilation(lost, iterations=3))
 
 
 CONTRASTS = {"T1": "T1", "TIRM": "TIRM", "T2": "T2", "GRE": "GRE"}

@@ -12,7 +12,7 @@ import numpy as np
 from recon_worker.training.spine_images import LabelledSlice, Progress, real_slices
 from recon_worker.training.spine_simulated import simulated_slices
 
-POOL_VERSION = 5
+POOL_VERSION = 6
 SIMULATED_SUBJECTS = 40
 HELD_OUT_SEED = 1006
 HELD_OUT_SUBJECTS = 4

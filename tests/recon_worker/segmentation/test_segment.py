@@ -136,6 +136,27 @@ def test_what_the_field_of_view_cuts_is_told_and_not_measured():
     assert {one.name for one in found.structures if one.state == "measured"} >= {"L3", "L4", "L5", "L3-L4"}
 
 
+def test_a_body_that_is_large_in_the_outermost_slice_may_go_on():
+    """Of L5 the third slice holds 0.57 of its largest area, of L3 0.15; of the fourth both hold more than 0.7."""
+    spine = labelled_spine(1)
+    states = {}
+    for first in (1, 2, 3):
+        volume = replace(
+            spine.volume,
+            array=spine.volume.array[first:],
+            affine=spine.volume.affine + np.outer(spine.volume.affine[:, 0] * first, [0, 0, 0, 1]),
+        )
+        found = structures_of(volume, seen(spine.discs)[first:], seen(spine.bodies)[first:])
+        named = {one.name: one for one in found.structures}
+        flagged = {name: any("may go on" in flag for flag in named[name].flags) for name in ("L3", "L5")}
+        states[first] = {name: (named[name].state, flagged[name]) for name in ("L3", "L5")}
+        told = [remark for remark in found.remarks if "perhaps larger than measured" in remark]
+        assert bool(told) == flagged["L5"] and all("L5" in remark for remark in told)
+    assert states[1] == {"L3": ("measured", False), "L5": ("measured", False)}
+    assert states[2] == {"L3": ("measured", False), "L5": ("measured", True)}
+    assert states[3] == {"L3": ("cut", False), "L5": ("cut", False)}
+
+
 def cropped(spine: LabelledSpine, rows: slice, *, head_first: bool) -> tuple[Volume, np.ndarray, np.ndarray]:
     """Some rows of the picture and of what the networks see, stored head up or head down."""
     affine = spine.volume.affine.copy()

@@ -2,7 +2,8 @@
 
 What lies beside the spine, such as a muscle that a network takes for a body, may reach from one level to the next in an
 outer slice. Were voxels joined in all directions, it would make one structure of two. So a slice that shows most
-structures comes first, and each next one is divided among those that it continues.
+structures comes first, and each next one is divided among those that it continues. A structure that a network missed in
+a single slice is one all the same; what becomes small and large again is something else from there on.
 """
 
 from __future__ import annotations
@@ -16,22 +17,43 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 from skimage.segmentation import watershed
 
+from recon_worker.morphometry.structures import Kind
+
 Labels = npt.NDArray[np.int32]
 Depth = npt.NDArray[np.float64]
+Mask = npt.NDArray[np.bool_]
 
 ONE_STRUCTURE_MM = 20.0
-"""Middles nearer than this belong to one structure that something, such as a screw, divides in a slice: levels follow
-each other at 25 mm and more."""
+"""Middles nearer than this may belong to one structure that something, such as a screw, divides in a slice: levels
+follow each other at 25 mm and more, unless the vertebra between is crushed."""
+SIDE_BY_SIDE = 0.1
+"""Parts of one disc lie side by side: along the spine they share this part of the shorter one's extent. Two levels
+share none. (A screw may part a body in any direction.)"""
 CONTINUES = 0.3
 """Part of the smaller of two pieces in neighbouring slices that overlaps where one continues the other."""
+ASTRIDE = 0.5
+"""A piece that overlaps nothing, as of a thin disc that leans sideways, continues the structure in whose reach this
+part of it lies."""
 LARGE = 0.5
-"""Of the median piece: what counts in choosing the slice to begin with."""
+"""Of the median piece: what counts in choosing the slice to begin with. Of a structure's largest area: both sides of a
+slice in which it was missed."""
 GROWS = 0.75
-"""How far a structure may reach beyond its outline in the slice before, as part of the distance of slices: bodies and
-discs are cylinders that lean a little, and what grows faster is something else beside them."""
+"""How far a structure may reach beyond its outline in a slice before, as part of the distance: bodies and discs are
+cylinders that lean a little, and what grows faster is something else beside them."""
+BEFORE_MM = 4.0
+"""About so far back lies the slice whose outline limits the growth: from one thin slice to the next an outline moves by
+whole pixels."""
+LEAST_PIXELS = 1.5
+"""An outline may always move by so many pixels."""
+SHRUNK = {"body": 0.7, "disc": 0.25}
+GROWN = {"body": 1.3, "disc": 1.5}
+"""A structure that has shrunk to less than this part of its largest area, and then grows by this factor, has ended.
+Thin discs are seen more unsteadily from slice to slice than bodies."""
 
 
-def joined(pieces: Labels, depth: Depth, spacing_mm: tuple[float, float, float]) -> Labels:
+def joined(
+    pieces: Labels, depth: Depth, spacing_mm: tuple[float, float, float], kind: Kind = "body", spine_axis: int = 1
+) -> Labels:
     """Labels of structures `[slice, row, column]`.
 
     Parameters
@@ -42,6 +64,8 @@ def joined(pieces: Labels, depth: Depth, spacing_mm: tuple[float, float, float])
         Distance to the pieces' edge, by which a piece that two structures continue in is divided.
     spacing_mm
         Distance of voxel centres (slice, row, column).
+    spine_axis
+        The axis along the spine: 1 rows, 2 columns.
     """
     result = np.zeros(pieces.shape, dtype=np.int32)
     if not pieces.any():
@@ -49,15 +73,19 @@ def joined(pieces: Labels, depth: Depth, spacing_mm: tuple[float, float, float])
     middle = _first(pieces)
     result[middle] = _renumbered(pieces[middle], 0)
     used = int(result.max())
+    back = max(1, round(BEFORE_MM / spacing_mm[0]))
     for step in (1, -1):
-        index = middle + step
-        while 0 <= index < len(pieces):
-            while pair := _divided(pieces[index], result, index - step, spacing_mm):
+        for index in range(middle + step, len(pieces) if step > 0 else -1, step):
+            while pair := _divided(pieces[index], result, index - step, spacing_mm, kind, spine_axis):
                 result[result == pair[1]] = pair[0]
-            before = result[index - step]
-            found, used = _continued(pieces[index], depth[index], before, used)
-            result[index] = np.where(_too_far(found, before, spacing_mm), 0, found)
-            index += step
+            reaches = _reaches(result, index, step, min(back, abs(index - middle)), spacing_mm)
+            found, used = _continued(pieces[index], depth[index], result[index - step], reaches, used)
+            if abs(index - middle) > 1:
+                _bridge(found, result, index, step)
+            for label, reach in reaches.items():
+                found[(found == label) & ~reach] = 0
+            result[index] = found
+        _end_where_it_grows_again(result, middle, step, kind)
     return result
 
 
@@ -70,10 +98,17 @@ def _first(pieces: Labels) -> int:
     return int(most[len(most) // 2])
 
 
-def _continued(pieces: Labels, depth: Depth, before: Labels, used: int) -> tuple[Labels, int]:
+def _continued(
+    pieces: Labels, depth: Depth, before: Labels, reaches: dict[int, Mask], used: int
+) -> tuple[Labels, int]:
     """Labels of a slice from those of its neighbour, and the largest number given so far."""
     result = np.zeros_like(pieces)
+    taken = {label for _, _, found in _continuations(pieces, before) for label in found}
     for window, inside, found in _continuations(pieces, before):
+        if not found:
+            area = int(inside.sum())
+            near = [label for label, reach in reaches.items() if (inside & reach[window]).sum() > ASTRIDE * area]
+            found = near if len(near) == 1 and near[0] not in taken else []
         if not found:
             used += 1
             result[window][inside] = used
@@ -110,9 +145,15 @@ def _continuations(
 
 
 def _divided(
-    pieces: Labels, structures: Labels, before: int, spacing_mm: tuple[float, float, float]
+    pieces: Labels,
+    structures: Labels,
+    before: int,
+    spacing_mm: tuple[float, float, float],
+    kind: Kind,
+    spine_axis: int,
 ) -> tuple[int, int] | None:
-    """Two structures that are one: a piece continues both from the slice `before`, and so far they lie at one place."""
+    """Two structures that are one: a piece continues both from the slice `before`, and so far they lie at one place;
+    discs, side by side."""
     for _, _, found in _continuations(pieces, structures[before]):
         if len(found) < 2:
             continue
@@ -120,20 +161,76 @@ def _divided(
             label: np.array(ndimage.center_of_mass(structures == label))[1:] * spacing_mm[1:] for label in found
         }
         for label, other in itertools.combinations(found, 2):
-            if np.linalg.norm(middles[label] - middles[other]) < ONE_STRUCTURE_MM:
+            near = np.linalg.norm(middles[label] - middles[other]) < ONE_STRUCTURE_MM
+            if near and (kind == "body" or _side_by_side(structures == label, structures == other, spine_axis)):
                 return label, other
     return None
 
 
-def _too_far(found: Labels, before: Labels, spacing_mm: tuple[float, float, float]) -> npt.NDArray[np.bool_]:
-    """Where a structure that goes on lies farther from its outline in the slice before than it may."""
-    far = np.zeros(found.shape, dtype=bool)
-    for number, window in enumerate(ndimage.find_objects(before), start=1):
-        if window is None or not (here := found == number).any():
+def _side_by_side(one: Mask, other: Mask, spine_axis: int) -> bool:
+    """Whether two parts lie at the same height along the spine."""
+    across = tuple(axis for axis in range(3) if axis != spine_axis)
+    spans = [np.flatnonzero(part.any(axis=across)) for part in (one, other)]
+    shared = min(int(span[-1]) for span in spans) + 1 - max(int(span[0]) for span in spans)
+    shorter = min(int(span[-1] - span[0]) + 1 for span in spans)
+    return shared > SIDE_BY_SIDE * shorter
+
+
+def _reaches(
+    structures: Labels, index: int, step: int, back: int, spacing_mm: tuple[float, float, float]
+) -> dict[int, Mask]:
+    """How far each structure of the slice before may reach in slice `index`, by its outline there and `back` slices
+    before."""
+    found = {}
+    for label in np.unique(structures[index - step]):
+        if not label:
             continue
-        away = ndimage.distance_transform_edt(~convex_hull_image(before == number), sampling=spacing_mm[1:])
-        far |= here & (away > GROWS * spacing_mm[0])
-    return far
+        reach = np.ones(structures.shape[1:], dtype=bool)
+        for slices in {1, back}:
+            outline = structures[index - slices * step] == label
+            if outline.any():
+                away = ndimage.distance_transform_edt(~convex_hull_image(outline), sampling=spacing_mm[1:])
+                reach &= away <= max(GROWS * slices * spacing_mm[0], LEAST_PIXELS * max(spacing_mm[1:]))
+        found[int(label)] = reach
+    return found
+
+
+def _bridge(found: Labels, structures: Labels, index: int, step: int) -> None:
+    """Give new pieces of a slice the structure that was missed in the slice before alone, and draw that in between.
+
+    Changes `found` and the slice before in `structures`.
+    """
+    known = set(np.unique(structures[index - step]))
+    missed = [label for label in np.unique(structures[index - 2 * step]) if label and label not in known]
+    for label in missed:
+        before = structures[index - 2 * step] == label
+        largest = LARGE * max(int(section.sum()) for section in structures == label)
+        for number in np.unique(found[before & (found > 0)]):
+            here = found == number
+            if (structures == number).any() or (here & before).sum() <= CONTINUES * min(here.sum(), before.sum()):
+                continue
+            if min(here.sum(), before.sum()) < largest:
+                continue
+            found[here] = label
+            between = (_signed(before) + _signed(here) > 0) & (structures[index - step] == 0)
+            structures[index - step][between] = label
+
+
+def _signed(mask: Mask) -> Depth:
+    """Distance to the outline in pixels, positive inside."""
+    return np.asarray(ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask), dtype=np.float64)
+
+
+def _end_where_it_grows_again(structures: Labels, middle: int, step: int, kind: Kind) -> None:
+    """Take from each structure what lies beyond a slice in which it had all but ended."""
+    outward = structures[middle:] if step > 0 else structures[middle::-1]
+    for label in np.unique(outward[outward > 0]):
+        areas = (outward == label).sum(axis=(1, 2))
+        largest = np.maximum.accumulate(areas)
+        again = (areas[:-1] < SHRUNK[kind] * largest[:-1]) & (areas[:-1] > 0) & (areas[1:] > GROWN[kind] * areas[:-1])
+        if again.any():
+            rest = outward[int(np.argmax(again)) + 1 :]
+            rest[rest == label] = 0
 
 
 def _renumbered(pieces: Labels, used: int) -> Labels:

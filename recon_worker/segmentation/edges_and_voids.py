@@ -21,7 +21,8 @@ CUT_AT_THE_SIDE = 0.6
 PERHAPS_AT_THE_SIDE = 0.25
 """From this part on it may: a whole body's last slice can show as much, and so can one with a slice missing."""
 VOID_LEVEL = 0.12
-"""Signal below this part of the bodies' median is void, as metal makes it."""
+"""Signal below this part of the bodies' median at the same height is void, as metal makes it. At the same height: the
+signal of a surface coil falls off towards the ends of the picture."""
 THINNEST_VOID_MM = 3.0
 """Radius: cortical bone and ligaments are dark too, and thinner."""
 AROUND_MM = 2.0
@@ -29,8 +30,16 @@ AROUND_MM = 2.0
 BESIDE_MM = 30.0
 """The length of a body: where the picture ends nearer to a disc, the body between may be cut, and networks then see the
 disc wrongly, too."""
-PIECE = 0.4
-"""Of the median volume of the series' other bodies: what is smaller is a piece of a body."""
+NEXT_LEVELS = 2
+"""Above and below: the bodies that a body is compared with."""
+WHOLE_ACROSS, WHOLE_IN_DEPTH = 0.65, 0.7
+"""Of the median of the bodies beside it: what reaches less far through the slices, or from front to back, is a piece of
+a body. Of 312 bodies drawn by hand 1 % reach less than 0.64 through the slices (ends of the drawn range), and none less
+than 0.8 from front to back."""
+OF_A_SLICE = 0.25
+"""A body reaches as far as slices in which it has this part of its largest area."""
+SMALL = 0.4
+"""Of the median volume of the bodies beside it: what is smaller and reaches as far as they do may be crushed."""
 VOID_PART = 0.12
 """Of a structure's volume: a larger void leaves no measurement."""
 
@@ -41,7 +50,7 @@ class Edges:
 
     Attributes
     ----------
-    rows, columns
+    slices, rows, columns
         Between which there is a picture: first, one after the last.
     margin
         How many rows and columns from the edge are near it.
@@ -51,6 +60,7 @@ class Edges:
         Along that axis, in pixels.
     """
 
+    slices: tuple[int, int]
     rows: tuple[int, int]
     columns: tuple[int, int]
     margin: tuple[int, int]
@@ -62,7 +72,7 @@ class Edges:
         """A border without any signal, as padding leaves it, is no picture."""
         seen = volume.array != 0
         spans = []
-        for axes in ((0, 2), (0, 1)):
+        for axes in ((1, 2), (0, 2), (0, 1)):
             places = np.flatnonzero(seen.any(axis=axes))
             spans.append((int(places[0]), int(places[-1]) + 1))
         row, column = volume.spacing_mm[1:]
@@ -70,7 +80,7 @@ class Edges:
         # z of LPS grows towards the head.
         along = int(np.argmax(np.abs(volume.affine[2, 1:3])))
         length = round(BESIDE_MM / (row, column)[along])
-        return Edges(spans[0], spans[1], margin, (along, bool(volume.affine[2, 1 + along] < 0)), length)
+        return Edges(spans[0], spans[1], spans[2], margin, (along, bool(volume.affine[2, 1 + along] < 0)), length)
 
     def cut(self, mask: Mask, kind: Kind) -> bool:
         """Whether the structure `[slice, row, column]` goes on beyond the picture, a body also beyond its slices."""
@@ -82,11 +92,10 @@ class Edges:
                 return True
         return kind == "body" and self.side_share(mask) > CUT_AT_THE_SIDE
 
-    @staticmethod
-    def side_share(mask: Mask) -> float:
-        """Area in the first or last slice of the series, as a part of the structure's largest."""
+    def side_share(self, mask: Mask) -> float:
+        """Area in the first or last slice that shows anything, as a part of the structure's largest."""
         areas = mask.sum(axis=(1, 2))
-        return float(max(areas[0], areas[-1]) / max(int(areas.max()), 1))
+        return float(max(areas[: self.slices[0] + 1].max(), areas[self.slices[1] - 1 :].max()) / max(areas.max(), 1))
 
     def cut_beside(self, disc: Mask, *, below: bool) -> bool:
         """Whether the picture ends where the body above or below the disc should lie."""
@@ -106,11 +115,26 @@ def _extents(mask: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
 
 def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
     """Where the picture has no signal beside that of the `bodies`, `[slice, row, column]`."""
-    values = np.concatenate([volume.array[mask] for mask in bodies]) if bodies else np.zeros(0)
-    if not values.size:
+    bodies = [mask for mask in bodies if mask.any()]
+    if not bodies:
         return np.zeros(volume.array.shape, dtype=bool)
-    dark = np.asarray(volume.array, dtype=np.float32) < VOID_LEVEL * float(np.median(values))
+    dark = np.asarray(volume.array, dtype=np.float32) < VOID_LEVEL * _usual_signal(volume, bodies)
     return np.asarray(ndimage.binary_opening(dark, structure=disk(THINNEST_VOID_MM, volume.spacing_mm)), dtype=bool)
+
+
+def _usual_signal(volume: Volume, bodies: list[Mask]) -> npt.NDArray[np.float32]:
+    """The bodies' signal at each height of the spine, to be multiplied with `[slice, row, column]`.
+
+    Each body counts with its neighbours: one that metal darkens says nothing of what is usual.
+    """
+    axis = 1 + int(np.argmax(np.abs(volume.affine[2, 1:3])))
+    places = np.array([ndimage.center_of_mass(mask)[axis] for mask in bodies])
+    order = np.argsort(places)
+    signal = np.array([float(np.median(volume.array[bodies[number]])) for number in order])
+    padded = np.pad(signal, 1, mode="reflect" if len(signal) > 1 else "edge")
+    usual = np.array([np.sort(padded[start : start + 3])[1:].mean() for start in range(len(signal))])
+    along = np.interp(np.arange(volume.array.shape[axis]), places[order], usual)
+    return along.astype(np.float32).reshape([-1 if number == axis else 1 for number in range(3)])
 
 
 def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) -> bool:
@@ -126,14 +150,46 @@ def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) ->
     return bool((inside & voids[window]).sum() > VOID_PART * mask.sum())
 
 
-def pieces_of(volumes_mm3: dict[int, float]) -> set[int]:
-    """Which bodies, by level, are so small beside the others that only a piece of them was found."""
-    pieces = set()
-    for level, volume in volumes_mm3.items():
-        others = [other for beside, other in volumes_mm3.items() if beside != level]
-        if others and volume < PIECE * float(np.median(others)):
+@dataclass(frozen=True)
+class Small:
+    """Bodies, by level, that are smaller than those beside them.
+
+    Attributes
+    ----------
+    pieces
+        Of which only a piece was found: they reach less far through the slices, or from front to back.
+    crushed
+        That reach as far and have much less volume, as a crushed vertebra has.
+    """
+
+    pieces: frozenset[int]
+    crushed: frozenset[int]
+
+
+def small_bodies(bodies: dict[int, Mask], spacing_mm: tuple[float, float, float], spine_axis: int) -> Small:
+    """Compare each body `[slice, row, column]` with the levels beside it; `spine_axis` is 1 (rows) or 2 (columns)."""
+    sizes = {level: _sizes(mask, spacing_mm, spine_axis) for level, mask in bodies.items()}
+    pieces, crushed = set(), set()
+    for level, size in sizes.items():
+        beside = [
+            other for number, other in sizes.items() if number != level and abs(number - level) <= NEXT_LEVELS
+        ]  # fmt: skip
+        if not beside:
+            continue
+        across, depth, volume = np.array(size) / np.median(np.array(beside), axis=0)
+        if across < WHOLE_ACROSS or depth < WHOLE_IN_DEPTH:
             pieces.add(level)
-    return pieces
+        elif volume < SMALL:
+            crushed.add(level)
+    return Small(frozenset(pieces), frozenset(crushed))
+
+
+def _sizes(mask: Mask, spacing_mm: tuple[float, float, float], spine_axis: int) -> tuple[float, float, float]:
+    """Millimetres through the slices and from front to back, and voxels."""
+    areas = mask.sum(axis=(1, 2))
+    across = float((areas > OF_A_SLICE * areas.max()).sum()) * spacing_mm[0]
+    front_to_back = float(np.count_nonzero(mask.any(axis=(0, spine_axis)))) * spacing_mm[3 - spine_axis]
+    return across, front_to_back, float(areas.sum())
 
 
 def _window(mask: Mask, margin: list[int]) -> tuple[slice, ...]:

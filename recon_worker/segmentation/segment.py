@@ -15,7 +15,7 @@ from recon_worker.morphometry.disc_height import measure_disc
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
 from recon_worker.segmentation.cleaning import Mask, Probability, instances
-from recon_worker.segmentation.edges_and_voids import PERHAPS_AT_THE_SIDE, Edges, has_void, pieces_of, voids_of
+from recon_worker.segmentation.edges_and_voids import PERHAPS_AT_THE_SIDE, Edges, has_void, small_bodies, voids_of
 from recon_worker.segmentation.faint_disc import faint_disc_below
 from recon_worker.segmentation.naming import Named, Spine, name_levels
 from recon_worker.segmentation.probabilities import probabilities
@@ -28,7 +28,8 @@ Unfit = tuple[State, str]
 
 FEWEST_BODIES, FEWEST_DISCS = 2, 1
 VOID = "a signal void lies inside, as metal makes it"
-A_PIECE = "it is much smaller than the others: only a piece of it was found"
+A_PIECE = "it reaches less far than the bodies beside it: only a piece of it was found"
+CRUSHED = "it is much smaller than the bodies beside it: crushed, or found in part"
 GOES_ON = "it is large in an outermost slice and may go on beyond it: the volume is the least that it has"
 CONFIDENT = 0.5
 
@@ -133,9 +134,10 @@ def structures_of(
     spacing = volume.spacing_mm
     # What is more likely a disc is not a body: the two networks do not know of each other.
     body_only = np.where((disc_probability > body_probability) & (disc_probability > CONFIDENT), 0, body_probability)
-    bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"])
-    discs = instances(disc_probability, spacing, "disc", limits["discs"])
     edges = Edges.of(volume)
+    along = 1 + edges.spine[0]
+    bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"], spine_axis=along)
+    discs = instances(disc_probability, spacing, "disc", limits["discs"], spine_axis=along)
     faint = np.where(np.any([disc.mask for disc in discs], axis=0), 0, disc_probability) if discs else disc_probability
     spine = name_levels(
         bodies,
@@ -152,8 +154,8 @@ def structures_of(
     disc_labels, body_labels = (np.zeros(volume.array.shape, dtype=np.uint8) for _ in range(2))
     structures, remarks = [], list(spine.remarks)
     voids = voids_of(volume, [body.instance.mask for body in spine.bodies])
-    whole = {body.level: body.instance.volume_mm3 for body in spine.bodies if not edges.cut(body.instance.mask, "body")}
-    pieces = pieces_of(whole)
+    whole = {body.level: body.instance.mask for body in spine.bodies if not edges.cut(body.instance.mask, "body")}
+    small = small_bodies(whole, spacing, along)
     for named in spine.discs:
         mask = named.instance.mask
         disc_labels[mask] = named.level
@@ -170,8 +172,10 @@ def structures_of(
         mask = named.instance.mask & (disc_labels == 0)
         body_labels[mask] = named.level
         unfit = _unfit(mask, "body", edges, voids, spacing)
-        if unfit is None and named.level in pieces:
+        if unfit is None and named.level in small.pieces:
             unfit = "excluded", A_PIECE
+        if unfit is None and named.level in small.crushed:
+            named.flags.append(CRUSHED)
         if unfit is None and edges.side_share(mask) > PERHAPS_AT_THE_SIDE:
             named.flags.append(GOES_ON)
         structures.append(_structure(named, mask, volume, unfit, body_probability, limits["bodies"]))
@@ -225,6 +229,7 @@ def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
     for flag, says in (
         (VOID, "With a signal void inside and not measured"),
         (A_PIECE, "Found in part and not measured"),
+        (CRUSHED, "Much smaller than the bodies beside"),
         (GOES_ON, "Large in an outermost slice, perhaps larger than measured"),
     ):
         flagged = [structure.name for structure in structures if flag in structure.flags]

@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from recon_worker.segmentation.across_slices import joined
-from recon_worker.segmentation.cleaning import instances
+from recon_worker.segmentation.cleaning import disk, instances
 
 SPACING = (4.0, 1.0, 1.0)
 
@@ -82,3 +82,83 @@ def test_a_structure_that_leans_is_kept_whole(lean):
     clean = structures(two_bodies())
     for ours, true in zip(found, clean, strict=True):
         assert ours.sum() == pytest.approx(true.sum(), rel=0.01)
+
+
+def soft(mask: np.ndarray) -> np.ndarray:
+    return ndimage.gaussian_filter(mask.astype(np.float32), [0, 0.5, 0.5])
+
+
+def leaning(
+    height_mm: float, angle: float, spacing: tuple[float, float, float], depth_mm: float = 34, middles=(52.0,)
+) -> np.ndarray:
+    """Elliptical cylinders 46 mm wide that lean sideways by `angle` degrees."""
+    step, pixel = spacing[0], spacing[1]
+    slices = int(56 / step) | 1
+    rows, columns = np.meshgrid(np.arange(0, 140, pixel), np.arange(0, 80, pixel), indexing="ij")
+    mask = np.zeros((slices, *rows.shape), dtype=bool)
+    for index in range(slices):
+        across = (index - slices // 2) * step
+        half = depth_mm / 2 * np.sqrt(max(0.0, 1 - (2 * across / 46) ** 2))
+        for middle in middles:
+            down = middle + np.tan(np.radians(angle)) * across
+            mask[index] |= (np.abs(rows - down) < height_mm / 2) & (np.abs(columns - 40) < half)
+    return mask
+
+
+@pytest.mark.parametrize(("height_mm", "angle"), [(3, 0), (3, 20), (3, 25), (4, 30), (5, 30), (7, 35)])
+def test_a_thin_disc_that_leans_sideways_is_one(height_mm, angle):
+    spacing = (4.4, 0.75, 0.75)
+    mask = leaning(height_mm, angle, spacing)
+    found = instances(soft(mask), spacing, "disc")
+    assert len(found) == 1 and found[0].mask.sum() > 0.93 * mask.sum()
+
+
+@pytest.mark.parametrize("angle", [0, 10, 20, 30])
+@pytest.mark.parametrize("spacing", [(0.9, 0.9, 0.9), (1.5, 1.0, 1.0), (3.0, 1.0, 1.0), (4.4, 0.75, 0.75)])
+def test_bodies_that_lean_keep_their_volume_whatever_the_slices(spacing, angle):
+    mask = leaning(27, angle, spacing, middles=(45.0, 82.0))
+    found = instances(soft(mask), spacing, "body")
+    assert len(found) == 2
+    assert sum(int(one.mask.sum()) for one in found) == pytest.approx(mask.sum(), rel=0.01)
+
+
+def narrowed(end_mm: float, waist_mm: float, tilt: float = 0.0) -> np.ndarray:
+    """A collapsed disc of 36 mm, thin in its middle, with a bulge in front and behind; 0.75 mm pixels, 9 slices."""
+    rows, columns = np.meshgrid(np.arange(110) * 0.75 - 41, np.arange(100) * 0.75 - 37, indexing="ij")
+    turn = np.radians(tilt)
+    along, up = columns * np.cos(turn) - rows * np.sin(turn), columns * np.sin(turn) + rows * np.cos(turn)
+    part = np.clip(np.abs(along) / 18, 0, 1)
+    section = (np.abs(up) < (waist_mm + (end_mm - waist_mm) * part**2) / 2) & (np.abs(along) < 18)
+    return np.repeat(section[None], 9, axis=0)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("tilt", [0.0, 45.0])
+@pytest.mark.parametrize(("end_mm", "waist_mm"), [(6, 4), (6, 3.5), (7, 3), (8, 3)])
+def test_a_narrowed_disc_is_not_torn_in_its_middle(end_mm, waist_mm, tilt, turned):
+    mask = narrowed(end_mm, waist_mm, tilt)
+    mask = mask.transpose(0, 2, 1) if turned else mask
+    found = instances(soft(mask), (4.4, 0.75, 0.75), "disc", spine_axis=2 if turned else 1)
+    assert len(found) == 1 and found[0].mask.sum() > 0.9 * mask.sum()
+
+
+@pytest.mark.parametrize("vertebra_mm", [8, 10, 12, 14])
+@pytest.mark.parametrize("bridges", [(), (1,), (1, 9)])
+def test_discs_on_both_sides_of_a_crushed_vertebra_stay_two(vertebra_mm, bridges):
+    """They hang together in front of it in outer slices."""
+    mask = np.zeros((11, 120, 90), dtype=bool)
+    for index in range(11):
+        half = 17 * np.sqrt(max(0.0, 1 - ((index - 5) * 4.4 / 24) ** 2))
+        front, back = int(45 - half), int(45 + half)
+        for top in (40, 48 + vertebra_mm):
+            mask[index, top : top + 8, front:back] = True
+        if index in bridges:
+            mask[index, 40 : 56 + vertebra_mm, front : front + 9] = True
+    found = instances(soft(mask), (4.4, 1.0, 1.0), "disc")
+    sizes = [one.volume_mm3 for one in found]
+    assert len(found) == 2 and max(sizes) < 1.1 * min(sizes)
+
+
+@pytest.mark.parametrize("pixel_mm", [1.0, 1.0 + 1e-7, 0.5, 0.5 + 1e-7])
+def test_a_rounding_error_of_the_pixel_changes_no_neighbourhood(pixel_mm):
+    assert disk(1.0, (4.0, pixel_mm, pixel_mm)).sum() == (5 if pixel_mm > 0.9 else 13)

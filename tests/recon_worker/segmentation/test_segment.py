@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from recon_worker.data import InputFault, Volume
-from recon_worker.segmentation.edges_and_voids import pieces_of
+from recon_worker.segmentation.edges_and_voids import small_bodies
 from recon_worker.segmentation.segment import Segmentation, segment, structures_of
 from tests.recon_worker.segmentation.spines import LabelledSpine, labelled_spine
 
@@ -203,10 +203,90 @@ def test_a_piece_of_a_body_is_not_measured():
     levels_right(found, spine)
 
 
-def test_pieces_are_judged_by_the_others():
-    assert pieces_of({1: 20.0, 2: 22.0, 3: 8.0, 4: 9.0}) == set()
-    assert pieces_of({1: 20.0, 2: 22.0, 3: 7.9, 4: 24.0}) == {3}
-    assert pieces_of({1: 20.0}) == pieces_of({}) == set()
+def box(slices: int, height: int, depth: int) -> np.ndarray:
+    mask = np.zeros((16, 60, 60), dtype=bool)
+    mask[2 : 2 + slices, 5 : 5 + height, 5 : 5 + depth] = True
+    return mask
+
+
+def test_small_bodies_are_judged_by_those_beside_them():
+    whole = box(10, 26, 34)
+    spacing = (4.0, 1.0, 1.0)
+    pieces = {"half of the slices": box(6, 26, 34), "half of its depth": box(10, 26, 22)}
+    kept = {"crushed": box(10, 9, 34), "lower": box(10, 12, 34), "a little narrower": box(7, 26, 30)}
+    for name, mask in (pieces | kept).items():
+        for axis, turned in ((1, mask), (2, mask.transpose(0, 2, 1))):
+            beside = whole if axis == 1 else whole.transpose(0, 2, 1)
+            found = small_bodies({2: beside, 3: turned, 4: beside, 5: beside}, spacing, axis)
+            assert found.pieces == ({3} if name in pieces else set()), name
+            assert found.crushed == ({3} if name == "crushed" else set()), name
+    # Two of three crushed bodies in a row do not make the third one large.
+    row = {1: whole, 2: box(10, 9, 34), 3: box(10, 9, 34), 4: whole, 5: whole}
+    assert small_bodies(row, spacing, 1).crushed == {2, 3}
+    assert small_bodies({1: whole}, spacing, 1) == small_bodies({}, spacing, 1)
+
+
+def test_a_crushed_vertebra_is_measured_and_flagged():
+    spine = labelled_spine(1)
+    bodies = spine.bodies.copy()
+    for section in bodies:
+        for column in np.flatnonzero((section == 4).any(axis=0)):
+            rows = np.flatnonzero(section[:, column] == 4)
+            section[rows[: round(0.66 * len(rows))], column] = 0
+    found = structures_of(spine.volume, seen(spine.discs), seen(bodies))
+    crushed = {one.name: one for one in found.structures}["L3"]
+    true = float((bodies == 4).sum()) * np.prod(spine.volume.spacing_mm) / 1000
+    assert crushed.state == "measured" and crushed.measures["body_volume_cm3"] == pytest.approx(true, rel=0.12)
+    assert any("crushed" in flag for flag in crushed.flags)
+    assert any("L3" in remark and "smaller" in remark for remark in found.remarks)
+
+
+def test_a_slice_in_which_a_body_was_missed_is_bridged():
+    spine = labelled_spine(1)
+    planes = np.unique(np.argwhere(spine.bodies == 5)[:, 0])
+    whole = structures_of(spine.volume, seen(spine.discs), seen(spine.bodies))
+    right = {one.name: one for one in whole.structures}["L4"].measures["body_volume_cm3"]
+    for missed in (4, 5):
+        bodies = spine.bodies.copy()
+        bodies[planes[missed]][bodies[planes[missed]] == 5] = 0
+        found = structures_of(spine.volume, seen(spine.discs), seen(bodies))
+        body = {one.name: one for one in found.structures}["L4"]
+        assert body.state == "measured" and body.measures["body_volume_cm3"] == pytest.approx(right, rel=0.02)
+
+
+@pytest.mark.parametrize("sides", [(0, 1), (12, 13), (13,)])
+def test_muscle_in_the_outer_slices_does_not_cut_a_body(sides):
+    spine = labelled_spine(1)
+    bodies = spine.bodies.copy()
+    rows, columns = (np.flatnonzero((spine.bodies[6] == 5).any(axis=axis)) for axis in (1, 0))
+    for index in sides:
+        bodies[index, rows[0] : rows[-1], columns[0] - 3 : columns[-1] + 3] = 5
+    right, ours = (
+        {one.name: one for one in structures_of(spine.volume, seen(spine.discs), seen(seen_bodies)).structures}["L4"]
+        for seen_bodies in (spine.bodies, bodies)
+    )
+    assert ours.state == "measured"
+    assert ours.measures["body_volume_cm3"] == pytest.approx(right.measures["body_volume_cm3"], rel=0.03)
+
+
+def test_slices_without_signal_are_no_picture():
+    """Seven slices in the middle: all bodies go on; an empty slice at each side changes nothing."""
+    spine = labelled_spine(1)
+    parts = [one[4:11] for one in (spine.volume.array, seen(spine.discs), seen(spine.bodies))]
+    padded = [np.concatenate([np.zeros_like(one[:1]), one, np.zeros_like(one[:1])]) for one in parts]
+    for array, discs, bodies in (parts, padded):
+        volume = replace(spine.volume, array=array)
+        found = structures_of(volume, np.ascontiguousarray(discs), np.ascontiguousarray(bodies))
+        assert {one.state for one in found.structures if one.kind == "body"} == {"cut"}
+
+
+def test_a_coil_s_fall_off_is_no_void():
+    spine = labelled_spine(1)
+    rows = np.arange(spine.volume.array.shape[1])[:, None]
+    top = np.argwhere(spine.bodies == 2)[:, 1].mean()
+    image = spine.volume.array * (0.06 + 0.94 * np.clip((rows - top) / 90, 0, 1))
+    found = structures_of(spine.volume.with_array(image.astype(np.float32)), seen(spine.discs), seen(spine.bodies))
+    assert not [one.name for one in found.structures if any("void" in flag for flag in one.flags)]
 
 
 def test_a_body_with_a_metal_void_is_not_measured():

@@ -31,7 +31,10 @@ LEAST_AREA_MM2 = {"body": 200.0, "disc": 60.0}
 """Of the slice where a structure is largest."""
 LEAST_SLICES = 2
 THINNEST_MM = 1.0
-"""Spurs thinner than twice this are smoothed away."""
+"""Spurs thinner than twice this are smoothed away, where pixels are not larger."""
+MOSTLY_THIN = 0.7
+"""Of a disc in a slice: where less than this would be left in one piece, the disc itself is as thin, and stays as
+it is."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def instances(
     """
     width = [0.0, SMOOTHING_MM / spacing_mm[1], SMOOTHING_MM / spacing_mm[2]]
     mask = ndimage.gaussian_filter(probability, width, mode="nearest") > threshold
-    mask = _opened(mask, spacing_mm, THINNEST_MM)
+    mask = _without_spurs(mask, spacing_mm, kind)
     labels = _parted(mask, spacing_mm, kind, spine_axis)
     pixel = spacing_mm[1] * spacing_mm[2]
     found = []
@@ -97,8 +100,19 @@ def disk(radius_mm: float, spacing_mm: tuple[float, float, float]) -> Mask:
     return np.asarray((rows * spacing_mm[1]) ** 2 + (columns * spacing_mm[2]) ** 2 <= radius_mm**2)[None]
 
 
-def _opened(mask: Mask, spacing_mm: tuple[float, float, float], radius_mm: float) -> Mask:
-    return np.asarray(ndimage.binary_opening(mask, structure=disk(radius_mm, spacing_mm)), dtype=bool)
+def _without_spurs(mask: Mask, spacing_mm: tuple[float, float, float], kind: Kind) -> Mask:
+    opened = np.asarray(ndimage.binary_opening(mask, structure=disk(THINNEST_MM, spacing_mm)), dtype=bool)
+    if kind == "body":
+        return opened
+    for before, after in zip(mask, opened, strict=True):
+        pieces, count = ndimage.label(before)
+        left, _ = ndimage.label(after)
+        for number in range(1, count + 1):
+            inside = pieces == number
+            largest = int(np.bincount(left[inside])[1:].max(initial=0))
+            if largest < MOSTLY_THIN * inside.sum():
+                after |= inside
+    return opened
 
 
 def _parted(

@@ -142,6 +142,19 @@ def test_a_narrowed_disc_is_not_torn_in_its_middle(end_mm, waist_mm, tilt, turne
     assert len(found) == 1 and found[0].mask.sum() > 0.9 * mask.sum()
 
 
+def test_a_disc_that_is_thin_everywhere_is_kept_and_the_spur_of_a_thick_one_is_not():
+    """Two pixels thick: the smoothing of outlines would leave nothing of it."""
+    mask = np.zeros((7, 60, 80), dtype=bool)
+    mask[:, 20:22, 20:54] = True
+    found = instances(soft(mask), SPACING, "disc")
+    assert len(found) == 1 and found[0].mask.sum() > 0.9 * mask.sum()
+    mask[:, 16:26, 20:54] = True
+    thick = int(mask.sum())
+    mask[:, 20:21, 54:64] = True
+    (found_thick,) = instances(soft(mask), SPACING, "disc")
+    assert found_thick.mask.sum() == pytest.approx(thick, rel=0.03) and not found_thick.mask[:, :, 57:].any()
+
+
 @pytest.mark.parametrize("vertebra_mm", [8, 10, 12, 14])
 @pytest.mark.parametrize("bridges", [(), (1,), (1, 9)])
 def test_discs_on_both_sides_of_a_crushed_vertebra_stay_two(vertebra_mm, bridges):

@@ -216,7 +216,7 @@ def _in_order(level: str) -> tuple[bool, int, str]:
 COMPARED = (
     "r", "r2", "slope", "slope_low", "slope_high", "intercept", "intercept_low", "intercept_high", "bias", "bias_low",
     "bias_high", "sd_of_differences", "loa_low", "loa_low_from", "loa_low_to", "loa_high", "loa_high_from",
-    "loa_high_to", "icc", "icc_low", "icc_high", "n_patients",
+    "loa_high_to", "icc", "icc_low", "icc_high", "n_patients", "cluster_reason",
     *(f"cluster_{name}_{end}" for name in CLUSTERED for end in ("low", "high")),
 )  # fmt: skip
 """What table 6a says of each comparison: intervals are 95 %; those of a cluster bootstrap by patient come last."""

@@ -10,6 +10,7 @@ import pytest
 import scipy.stats
 
 from readerstudy.statistics.faults import AnalysisFault
+from readerstudy.statistics.measurement_agreement import FEWEST_PATIENTS, TOO_FEW_PATIENTS
 from readerstudy.statistics.measurements import (
     NONE_MATCHED,
     TOO_FEW,
@@ -86,7 +87,11 @@ def test_table_6a_is_pooled_and_by_level():
         assert row["n_patients"] == len({items[place][0] for place in of_level})
         assert row["bias"] == pytest.approx((mine - reference).mean())
         assert row["r2"] == pytest.approx(scipy.stats.linregress(reference, mine).rvalue ** 2)
-        assert row["cluster_bias_low"] < row["bias"] < row["cluster_bias_high"]
+        if row["n_patients"] < FEWEST_PATIENTS:
+            assert (row["cluster_bias_low"], row["cluster_reason"]) == (None, TOO_FEW_PATIENTS)
+        else:
+            assert row["cluster_bias_low"] < row["bias"] < row["cluster_bias_high"]
+            assert row["cluster_reason"] is None
         if row["level"] == "pooled":
             for name in ("r", "r2", "slope", "intercept", "bias", "loa_low", "loa_high"):
                 assert row[name] == table6[row["quantity"], row["arm"]][name]

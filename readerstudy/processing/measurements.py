@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from readerstudy.processing.levels import QUANTITIES, names
+from readerstudy.processing.levels import QUANTITIES, names, quantities
 from readerstudy.processing.models import MeasuredSeries, Series, Structure
 from readerstudy.studies.models import Study
 
@@ -20,28 +20,30 @@ GROUPS_A_PAGE = 8
 TITLES = {"disc": "Disc height", "body": "Body volume"}
 
 
-def measurement_rows(study: Study) -> list[dict[str, Any]]:
+def measurement_rows(study: Study, *, nothing_left_out: bool = False) -> list[dict[str, Any]]:
     """What counts in the results: sequence, quantity, arm, patient, level, level_name, value; a row each.
 
     Of the current series; not what is cut, excluded, or claims a level that another structure of its series claims too.
+    With `nothing_left_out` as if the coordinator had excluded none of what was measured (`returning`).
     """
     rows = []
     for measured in current_measured(study):
-        series = measured.series
-        for structure in counting(measured.structures.all()):
-            value = structure.measures.get(QUANTITIES[Structure.Kind(structure.kind)])
-            if value is not None:
-                rows.append(
-                    {
-                        "sequence": series.sequence.name,
-                        "quantity": QUANTITIES[Structure.Kind(structure.kind)],
-                        "arm": series.arm.name,
-                        "patient": series.subject.code,
-                        "level": structure.effective_level,
-                        "level_name": names(structure.kind)[structure.effective_level],
-                        "value": float(value),
-                    }
-                )
+        series, structures = measured.series, list(measured.structures.all())
+        for structure in [*counting(structures), *(returning(structures) if nothing_left_out else [])]:
+            for quantity in quantities(structure.kind):
+                value = structure.measures.get(quantity)
+                if value is not None:
+                    rows.append(
+                        {
+                            "sequence": series.sequence.name,
+                            "quantity": quantity,
+                            "arm": series.arm.name,
+                            "patient": series.subject.code,
+                            "level": structure.effective_level,
+                            "level_name": names(structure.kind)[structure.effective_level],
+                            "value": float(value),
+                        }
+                    )
     return rows
 
 
@@ -93,6 +95,23 @@ def counting(structures: Iterable[Structure]) -> list[Structure]:
     held = [one for one in structures if _has_value(one)]
     claims = Counter((one.kind, one.effective_level) for one in structures if not one.excluded_reason)
     return [one for one in held if claims[one.kind, one.effective_level] == 1]
+
+
+def returning(structures: Iterable[Structure]) -> list[Structure]:
+    """Of one series: what was measured and left out by the coordinator, and would count if it had not been.
+
+    Corrections of levels stay. Where another structure has the level, or two that were left out do, none returns: what
+    is meant by the level is not known then.
+    """
+    held = list(structures)
+    taken = {(one.kind, one.effective_level) for one in held if not one.excluded_reason}
+    claims = Counter((one.kind, one.effective_level) for one in held if one.excluded_reason)
+    return [
+        one
+        for one in held
+        if one.excluded_reason and one.state == Structure.State.MEASURED
+        and (place := (one.kind, one.effective_level)) not in taken and claims[place] == 1
+    ]  # fmt: skip
 
 
 def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, MeasuredSeries]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Jobs of the recon worker, what they made, and where it came from."""
 
 import uuid
+from typing import Any
 
 from django.db import models
 from django.db.models import Q
@@ -150,9 +151,11 @@ class MeasuredSeries(models.Model):
     fault_action = models.TextField(blank=True)
 
     @property
-    def lineage(self) -> object:
-        """Weights, thresholds and method, as the job told them."""
-        return self.series.job.lineage.get("parameters", {}).get("measurements")
+    def lineage(self) -> dict[str, Any] | None:
+        """Weights, thresholds and method of this series, as the job told them; None where it did not."""
+        told = self.series.job.lineage.get("parameters", {}).get("measurements") or []
+        by_arm = dict(zip(self.series.job.arms, told, strict=False))
+        return by_arm.get(str(self.series.arm_id))
 
 
 class Structure(models.Model):

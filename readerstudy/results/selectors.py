@@ -1,5 +1,6 @@
 """Score table and plan of a study. Nothing here touches a grade before the study is unblinded."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -8,7 +9,8 @@ from django.db.models import Count, Max, Min
 
 from readerstudy.blinding.selectors import key_of_study
 from readerstudy.faults import Refusal
-from readerstudy.processing.levels import QUANTITIES
+from readerstudy.processing.levels import ALL_QUANTITIES
+from readerstudy.processing.measured_by import measured_by as measured_by_of
 from readerstudy.processing.measurements import measurement_rows
 from readerstudy.processing.models import Series
 from readerstudy.processing.structure_fates import structure_fates as fates_of
@@ -17,7 +19,13 @@ from readerstudy.reading.selectors import current_grades, progress
 from readerstudy.statistics.analysis import cells, estimation_cell
 from readerstudy.statistics.descriptive import box
 from readerstudy.statistics.faults import AnalysisFault
-from readerstudy.statistics.measurements import Measurement, MeasurementTable, analyse_measurements
+from readerstudy.statistics.measurements import (
+    PAPER_QUANTITIES,
+    Measurement,
+    MeasurementTable,
+    analyse_measurements,
+    sensitivity,
+)
 from readerstudy.statistics.missing import reader_means
 from readerstudy.statistics.plan import AnalysisPlan, mapping_sha256, plan_from_mapping
 from readerstudy.statistics.scores import Rating, ScoreTable
@@ -153,22 +161,29 @@ def noise_reductions(study: Study) -> list[dict[str, Any]]:
     ]
 
 
-def measurements(study: Study) -> list[dict[str, Any]]:
-    """What counts of the study's measurements, a row each: sequences and arms in the study's order, disc heights first.
+def measurements(study: Study, *, nothing_left_out: bool = False) -> list[dict[str, Any]]:
+    """What counts of the study's measurements, a row each: the paper's quantities first, disc heights before volumes,
+    then what is beyond it; sequences and arms in the study's order.
 
-    Raises Refusal before unblinding.
+    With `nothing_left_out` as if the coordinator had excluded none of what was measured. Raises Refusal before
+    unblinding.
     """
     require_unblinded(study)
     sequences = list(study.sequences.order_by("order").values_list("name", flat=True))
     arms = list(study.arms.order_by("order").values_list("name", flat=True))
-    quantities = list(QUANTITIES.values())
     return sorted(
-        measurement_rows(study),
+        measurement_rows(study, nothing_left_out=nothing_left_out),
         key=lambda row: (
-            sequences.index(row["sequence"]), quantities.index(row["quantity"]), arms.index(row["arm"]),
-            row["patient"], row["level"],
+            row["quantity"] not in PAPER_QUANTITIES, sequences.index(row["sequence"]),
+            ALL_QUANTITIES.index(row["quantity"]), arms.index(row["arm"]), row["patient"], row["level"],
         ),
     )  # fmt: skip
+
+
+def measured_by(study: Study) -> list[dict[str, Any]]:
+    """Weights, thresholds and software that measured the series, all that differ. Raises Refusal before unblinding."""
+    require_unblinded(study)
+    return measured_by_of(study)
 
 
 def structure_fates(study: Study) -> list[dict[str, Any]]:
@@ -190,6 +205,16 @@ def measurement_tables(rows: Sequence[Mapping[str, Any]], plan: AnalysisPlan) ->
         return {**empty, **analyse_measurements(MeasurementTable(values), plan.reference_arm)}
     except AnalysisFault as fault:
         return {**empty, "measurements_reason": fault.what}
+
+
+def without_exclusions(study: Study, rows: Sequence[Mapping[str, Any]], plan: AnalysisPlan) -> list[dict[str, Any]]:
+    """Table 6c: the measurements with nothing left out, beside those that count (`rows`); empty where none was left
+    out that was measured. Raises Refusal before unblinding."""
+    whole = measurements(study, nothing_left_out=True)
+    if len(whole) == len(rows):
+        return []
+    places = [Counter((row["sequence"], row["quantity"], row["arm"]) for row in held) for held in (whole, rows)]
+    return sensitivity(measurement_tables(rows, plan), measurement_tables(whole, plan), places[0] - places[1])
 
 
 def box_rows(scores: ScoreTable, plan: AnalysisPlan) -> list[dict[str, Any]]:

@@ -35,7 +35,13 @@ def compute_results(*, study: Study, actor: User | None = None) -> Result:
     if existing is not None:
         return existing
     try:
-        content = {**analyse(scores.table, plan), **selectors.measurement_tables(measured, plan)}
+        content = {
+            **analyse(scores.table, plan),
+            **selectors.measurement_tables(measured, plan),
+            "table6b": selectors.structure_fates(study),
+            "table6c": selectors.without_exclusions(study, measured, plan),
+            "measured_by": selectors.measured_by(study),
+        }
     except AnalysisFault as fault:
         raise Refusal(fault.what, fault.action) from fault
     content = {
@@ -44,7 +50,6 @@ def compute_results(*, study: Study, actor: User | None = None) -> Result:
         **hashes,
         **content,
         "arms": compared(study)["arms"],
-        "table6b": selectors.structure_fates(study),
         "noise_reduction": selectors.noise_reductions(study),
     }
     result = Result.objects.create(

@@ -13,7 +13,8 @@ from django.views.decorators.http import require_safe
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
 from readerstudy.results import downloads, pages, selectors, services, words
-from readerstudy.results.measurement_pages import FATES, measurement_page, table6_lines, table6b_parts
+from readerstudy.results.measurement_pages import FATES, measured_by, measurement_page, table6_lines, table6b_parts
+from readerstudy.statistics.measurement_agreement import FEWEST_PATIENTS
 from readerstudy.studies.models import Study
 from readerstudy.studies.policies import STAFF_ROLES, study_for
 
@@ -41,6 +42,7 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
     arms, colours = [arm.name for arm in study_arms], {arm.name: arm.colour for arm in study_arms}
     page = pages.sequence_page(result.content, result.boxes, sequence=sequence, arms=arms, colours=colours)
     parts = measurement_page(result.content, selectors.measurements(study), arms=arms, colours=colours)
+    of_paper, beyond = ([part for part in parts if part["in_paper"] is held] for held in (True, False))
     return render(
         request,
         "results/results.html",
@@ -58,7 +60,15 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
                 [row for row in selectors.noise_reductions(study) if row["sequence"] == sequence]
             ),
             "measurements": parts,
-            "table6": table6_lines(parts, arms=arms, colours=colours),
+            "table6": [
+                {"identifier": name, "parts": held, "lines": table6_lines(held, arms=arms, colours=colours)}
+                for name, held in (("table6", of_paper), ("table6-beyond", beyond))
+                if held
+            ],
+            "nothing_left_out": [part for part in of_paper if part["nothing_left_out"]],
+            "beyond": bool(beyond),
+            "fewest_patients": FEWEST_PATIENTS,
+            "measured_by": measured_by(result.content),
             "table6b": table6b_parts(result.content, colours=colours),
             "fates": FATES.values(),
             "measurements_reason": result.content.get("measurements_reason"),

@@ -2,7 +2,8 @@
 
 Bland and Altman, Lancet 1986;327:307-310 (limits and their standard errors). McGraw and Wong, Psychol Methods
 1996;1:30-46 (ICC(A,1), which is Shrout and Fleiss's ICC(2,1), and its interval). Levels of one patient are not
-independent: the bootstrap draws whole patients (Field and Welsh, J R Stat Soc B 2007;69:369-390).
+independent: the bootstrap draws whole patients (Field and Welsh, J R Stat Soc B 2007;69:369-390), and its percentiles
+are expanded for their number (Hesterberg, What Teachers Should Know About the Bootstrap, Am Stat 2015;69:371-386).
 """
 
 import math
@@ -12,14 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from readerstudy.statistics.distributions import f_quantile, student_t_quantile
+from readerstudy.statistics.distributions import f_quantile, normal_upper_tail, student_t_quantile
 
 CONFIDENCE = 0.95
 NORMAL = 1.959963984540054
-DRAWS = 2000
+DRAWS = 10_000
+"""Of the bootstrap: with 8 patients the expanded interval ends some 57 draws from either end."""
 SEED = 20230101
 """Of the bootstrap, so that the same values give the same interval."""
-FEWEST_PATIENTS = 3
+FEWEST_PATIENTS = 8
+"""With fewer, the interval of a limit of agreement holds the truth far less than 95 times in 100, expanded or not
+(docs/statistics.md)."""
+TOO_FEW_PATIENTS = f"Fewer than {FEWEST_PATIENTS} patients: a bootstrap of whole patients would be too narrow."
 VARIES = 1e-12
 """Part of the variance of all pairs below which a draw of patients does not vary."""
 CLUSTERED = ("bias", "loa_low", "loa_high", "r2", "slope", "intercept", "icc")
@@ -48,8 +53,8 @@ class Line:
 class Agreement:
     """y minus x, the limits that hold 95 % of differences, ICC(2,1); 95 % intervals of all.
 
-    `clustered` holds `cluster_..._low` and `cluster_..._high` of CLUSTERED: percentile intervals of a bootstrap over
-    patients, None with fewer than 3 patients.
+    `clustered` holds `cluster_..._low` and `cluster_..._high` of CLUSTERED: expanded percentile intervals of a
+    bootstrap over patients. None with fewer than FEWEST_PATIENTS, as `cluster_reason` says then.
     """
 
     bias: float
@@ -66,6 +71,7 @@ class Agreement:
     icc_low: float | None
     icc_high: float | None
     n_patients: int
+    cluster_reason: str | None
     clustered: dict[str, float | None] = field(default_factory=dict)
 
     def as_mapping(self) -> dict[str, Any]:
@@ -129,6 +135,7 @@ def agreement(x: np.ndarray, y: np.ndarray, patients: Sequence[str] = ()) -> Agr
         icc_low,
         icc_high,
         len(set(patients)),
+        TOO_FEW_PATIENTS if 0 < len(set(patients)) < FEWEST_PATIENTS else None,
         _cluster_bootstrap(x, y, patients),
     )
 
@@ -175,7 +182,7 @@ def _mean_squares(ratings: np.ndarray) -> tuple[float, float, float]:
 
 
 def _cluster_bootstrap(x: np.ndarray, y: np.ndarray, patients: Sequence[str]) -> dict[str, float | None]:
-    """Percentile intervals of CLUSTERED over draws of whole patients, from the sums of each patient."""
+    """Expanded percentile intervals of CLUSTERED over draws of whole patients, from the sums of each patient."""
     names, places = np.unique(np.array(patients, dtype=str), return_inverse=True)
     ends: dict[str, float | None] = {f"cluster_{name}_{end}": None for name in CLUSTERED for end in ("low", "high")}
     if len(names) < FEWEST_PATIENTS:
@@ -186,13 +193,24 @@ def _cluster_bootstrap(x: np.ndarray, y: np.ndarray, patients: Sequence[str]) ->
     by_patient = np.stack([np.bincount(places, part, len(names)) for part in parts], axis=1)
     drawn = np.random.default_rng(SEED).multinomial(len(names), np.full(len(names), 1 / len(names)), DRAWS)
     statistics = _from_sums(drawn @ by_patient, by_patient.sum(axis=0), centre, bias)
-    tail = 100 * (1 - CONFIDENCE) / 2
+    tail = 100 * expanded_tail(len(names))
     for name, values in zip(CLUSTERED, statistics, strict=True):
         known = values[np.isfinite(values)]
         if len(known) >= DRAWS / 2:
             low, high = np.percentile(known, [tail, 100 - tail])
             ends[f"cluster_{name}_low"], ends[f"cluster_{name}_high"] = float(low), float(high)
     return ends
+
+
+def expanded_tail(n: int) -> float:
+    """Part of the draws of `n` independent units beyond either end of the interval.
+
+    Draws with replacement vary as if variances were divided by n, not n - 1, and normal quantiles are taken for those
+    of t: both make percentile intervals of few units too narrow. Hesterberg's expanded percentile interval takes the
+    tail Phi(-t sqrt(n/(n - 1))), t the quantile with n - 1 degrees of freedom; 0.0057 of 8 units, 0.025 of many.
+    """
+    quantile = student_t_quantile((1 + CONFIDENCE) / 2, n - 1)
+    return normal_upper_tail(quantile * math.sqrt(n / (n - 1)))
 
 
 def _from_sums(sums: np.ndarray, whole: np.ndarray, centre: float, bias: float) -> list[np.ndarray]:

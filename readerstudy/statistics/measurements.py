@@ -15,6 +15,8 @@ from readerstudy.statistics.measurement_agreement import CLUSTERED, agreement, r
 COLUMNS = ("quantity", "arm", "patient", "level", "value")
 SEQUENCE = "sequence"
 """A further column that may be there: what is measured in several sequences is analysed in each."""
+PAPER_QUANTITIES = ("disc_height_mm", "body_volume_cm3")
+"""Of the paper's Table 6; any other is beyond it."""
 FEWEST_PAIRS = 3
 TOO_FEW = "Fewer than 3 pairs."
 NONE_MATCHED = "No patient and level has a value in every arm."
@@ -126,7 +128,8 @@ def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[st
         `table6`: for each sequence (None where there is no more than one), quantity and arm n, mean and standard
         deviation of what is matched in all arms; against the reference n_pairs, r, r2, slope and intercept (least
         squares of the arm on the reference), bias (arm minus reference) and the limits of agreement. `table6a`: the
-        same comparison with intervals, pooled and by level.
+        same comparison with intervals, pooled and by level. `in_paper` says of each row whether the paper's Table 6 has
+        its quantity.
         None = not estimable, `reason` says why. `measurements_reason`: a sentence for each sequence and quantity that
         is left out because the reference arm has no value of it, else None.
 
@@ -146,7 +149,8 @@ def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[st
             continue
         reference = cells[reference_arm]
         for arm, cell in cells.items():
-            key = {SEQUENCE: sequence or None, "quantity": quantity, "arm": arm}
+            in_paper = quantity in PAPER_QUANTITIES
+            key = {SEQUENCE: sequence or None, "quantity": quantity, "in_paper": in_paper, "arm": arm}
             comparison = _comparison(cell, reference, is_reference=arm == reference_arm)
             described.append({**key, **_described(list(cell.values())), **comparison})
             if arm != reference_arm:
@@ -155,6 +159,43 @@ def analyse_measurements(table: MeasurementTable, reference_arm: str) -> dict[st
     if reason and not described:
         raise AnalysisFault(reason, "Name the reference in the plan.")
     return {"table6": described, "table6a": compared, "measurements_reason": reason}
+
+
+def sensitivity(
+    tables: Mapping[str, Any], other: Mapping[str, Any], counts: Mapping[tuple[Any, Any, Any], int]
+) -> list[dict[str, Any]]:
+    """Table 6c: table 6 and the pooled rows of table 6a once more, over values of which fewer were left out.
+
+    Parameters
+    ----------
+    tables, other
+        Of `analyse_measurements`: of the values that count, and of these and those that were left out.
+    counts
+        By sequence (None where there is no more than one), quantity and arm how many values `other` has more.
+
+    Returns
+    -------
+    list
+        A row for each of `other["table6"]` of sequences and quantities where `counts` has any: `left_out` (of the arm),
+        `n_without` (the n of table 6), then as table 6 and 6a. Empty where nothing was left out.
+    """
+    whole = {_place(row): row for row in tables["table6"]}
+    pooled = {_place(row): row for row in other["table6a"] if row["level"] == POOLED}
+    changed = {place[:2] for place, count in counts.items() if count}
+    rows = []
+    for row in other["table6"]:
+        place = _place(row)
+        if place[:2] in changed:
+            key = {name: row[name] for name in (SEQUENCE, "quantity", "in_paper", "arm")}
+            described = {name: row[name] for name in ("n", "mean", "sd", "n_pairs", "reason")}
+            compared = {name: pooled.get(place, {}).get(name) for name in COMPARED}
+            without = whole[place]["n"] if place in whole else 0
+            rows.append({**key, "left_out": counts.get(place, 0), "n_without": without, **described, **compared})
+    return rows
+
+
+def _place(row: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    return row[SEQUENCE], row["quantity"], row["arm"]
 
 
 def _described(values: list[float]) -> dict[str, Any]:
@@ -216,7 +257,7 @@ def _in_order(level: str) -> tuple[bool, int, str]:
 COMPARED = (
     "r", "r2", "slope", "slope_low", "slope_high", "intercept", "intercept_low", "intercept_high", "bias", "bias_low",
     "bias_high", "sd_of_differences", "loa_low", "loa_low_from", "loa_low_to", "loa_high", "loa_high_from",
-    "loa_high_to", "icc", "icc_low", "icc_high", "n_patients",
+    "loa_high_to", "icc", "icc_low", "icc_high", "n_patients", "cluster_reason",
     *(f"cluster_{name}_{end}" for name in CLUSTERED for end in ("low", "high")),
 )  # fmt: skip
 """What table 6a says of each comparison: intervals are 95 %; those of a cluster bootstrap by patient come last."""

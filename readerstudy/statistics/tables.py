@@ -21,16 +21,20 @@ TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
 }  # fmt: skip
 MEASUREMENT_TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "table6": (
-        "sequence", "quantity", "arm", "n", "mean", "sd", "n_pairs", "r", "r2", "slope", "intercept", "bias", "loa_low",
-        "loa_high", "reason",
+        "sequence", "quantity", "in_paper", "arm", "n", "mean", "sd", "n_pairs", "r", "r2", "slope", "intercept",
+        "bias", "loa_low", "loa_high", "reason",
     ),
-    "table6a": ("sequence", "quantity", "arm", "level", "n_pairs", *COMPARED, "reason"),
+    "table6a": ("sequence", "quantity", "in_paper", "arm", "level", "n_pairs", *COMPARED, "reason"),
 }  # fmt: skip
 """Where there are measurements."""
 SERIES_TABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
     "table6b": (
         "sequence", "quantity", "arm", "series", "series_failed", "levels", "value", "cut", "not_measured", "left_out",
-        "same_level", "not_found", "series_not_measured", "matched", "reasons",
+        "same_level", "not_found", "series_not_measured", "matched", "level_unsure", "reasons",
+    ),
+    "table6c": (
+        "sequence", "quantity", "in_paper", "arm", "left_out", "n_without", "n", "mean", "sd", "n_pairs", *COMPARED,
+        "reason",
     ),
 }  # fmt: skip
 """Where there are series, too: of a study."""
@@ -41,11 +45,13 @@ NOTHING: Mapping[str, str] = {}
 def table_csv(name: str, rows: Iterable[Mapping[str, Any]], constant: Mapping[str, str] = NOTHING) -> str:
     """One table of the results as CSV; truth values are written true and false.
 
-    `constant` adds columns that say the same in every row, such as a label that must not get lost.
+    `constant` adds columns that say the same in every row, such as a label that must not get lost. A column that a row
+    of an earlier version does not have is empty.
     """
     columns = ALL_COLUMNS[name]
     values = list(constant.values())
-    return _csv_text([*columns, *constant], ([*(_field(row[column]) for column in columns), *values] for row in rows))
+    lines = ([*(_field(row.get(column)) for column in columns), *values] for row in rows)
+    return _csv_text([*columns, *constant], lines)
 
 
 def scores_csv(

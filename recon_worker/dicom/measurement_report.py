@@ -52,7 +52,8 @@ QUANTITIES: dict[str, Quantity] = {
     "disc_height_mm": Quantity(
         Code("121207", "DCM", "Height"),
         Code("mm", "UCUM", "millimeter"),
-        method=Code("rectangle", OWN, "Shortest side of the minimum-area rectangle"),
+        # Around the line on which the probability crosses the threshold: corners of the SEG's pixels give more.
+        method=Code("rectangle", OWN, "Shortest side of minimum-area rectangle, sub-pixel outline"),
     ),
     "disc_mean_height_mm": Quantity(
         Code("121207", "DCM", "Height"),

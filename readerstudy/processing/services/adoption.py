@@ -20,6 +20,7 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
     neither study depends on the other afterwards.
     """
     arms = {arm.name: arm for arm in subject.study.arms.all()}
+    origin = {"study": str(sources[0].study_id), "job": str(sources[0].job_id)}
     job = Job(
         study=subject.study,
         kind=Job.Kind.FINISHING,
@@ -30,7 +31,7 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
         queued_at=timezone.now(),
         finished_at=timezone.now(),
         arms=[str(arms[source.arm.name].pk) for source in sources],
-        lineage={"adopted_from": {"study": str(sources[0].study_id), "job": str(sources[0].job_id)}},
+        lineage={"adopted_from": origin, **_told_of_measurements(sources)},
     )
     copies: list[tuple[Series, str, list[dict[str, Any]], str]] = []
     for index, source in enumerate(sources):
@@ -68,9 +69,17 @@ def adopt_series(*, subject: Subject, sequence: Sequence, sources: list[Series],
             study=subject.study_id,
             actor=actor,
             action="processing.series_adopted",
-            details={**audit_details(job), **job.lineage},
+            details={**audit_details(job), "adopted_from": origin},
         )
     return job
+
+
+def _told_of_measurements(sources: list[Series]) -> dict[str, Any]:
+    """What measured each source and which code, in the form of a finishing job's lineage: results name it."""
+    measured = {one.series_id: one for one in MeasuredSeries.objects.filter(series__in=sources)}
+    told = [measured[source.pk].lineage if source.pk in measured else None for source in sources]
+    code = sources[0].job.lineage.get("code")
+    return {"parameters": {"measurements": told}, **({"code": code} if code else {})} if any(told) else {}
 
 
 def _adopt_measurements(source: Series, series: Series) -> None:

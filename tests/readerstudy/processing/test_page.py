@@ -7,10 +7,11 @@ from django.test import Client
 from django.utils import timezone
 
 from readerstudy.accounts.models import User
+from readerstudy.audit.models import Event
 from readerstudy.intake import services as intake
 from readerstudy.intake.models import Upload
 from readerstudy.processing import services, wording
-from readerstudy.processing.models import Job, Series
+from readerstudy.processing.models import Job, MeasuredSeries, Series
 from readerstudy.processing.services.adoption import adopt_series
 from readerstudy.studies.models import Membership, Study
 from tests.readerstudy.processing.small_study import (
@@ -177,6 +178,27 @@ def test_series_taken_over_from_another_study(coordinator, small, tmp_path):
     [group] = content["sequences"]
     assert coordinator.get(group["series"][0]["preview"]).status_code == 200
     assert f"study {small.study.id}" in coordinator.get(group["series"][0]["lineage"]).content.decode()
+
+
+def test_adopted_measurements_still_say_what_measured_them(coordinator, small, tmp_path):
+    finished(small, tmp_path)
+    sources = list(Series.objects.filter(study=small.study).select_related("job").order_by("arm__order"))
+    job = sources[0].job
+    job.lineage["parameters"] = {"measurements": [{"weights": {"discs": str(place)}} for place in range(len(job.arms))]}
+    job.save()
+    for one in sources:
+        MeasuredSeries.objects.create(series=one)
+    other = small_study(name="Other")
+    adopt_series(
+        subject=other.subjects[0], sequence=other.sequences[0], sources=sources[::-1], actor=other.coordinator
+    )
+    for source in sources:
+        copy = MeasuredSeries.objects.get(series__study=other.study, series__arm__name=source.arm.name)
+        place = job.arms.index(str(source.arm_id))
+        assert copy.lineage == MeasuredSeries.objects.get(series=source).lineage == {"weights": {"discs": str(place)}}
+        assert copy.series.job.lineage["code"] == job.lineage["code"]
+    event = Event.objects.get(study=other.study.pk, action="processing.series_adopted")
+    assert event.details["adopted_from"] == {"study": str(small.study.pk), "job": str(job.pk)}
 
 
 def test_unchanged_status_is_304(coordinator, small):

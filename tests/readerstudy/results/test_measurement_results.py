@@ -16,9 +16,10 @@ from readerstudy.processing.models import MeasuredSeries, Structure
 from readerstudy.processing.structure_fates import FATES
 from readerstudy.results import downloads, selectors, services, words
 from readerstudy.results.models import Result
+from readerstudy.statistics.measurement_agreement import FEWEST_PATIENTS
 from readerstudy.statistics.measurements import MeasurementTable, analyse_measurements, read_measurements
 from tests.readerstudy.results.graded_study import graded_study
-from tests.readerstudy.results.measured_study import measure
+from tests.readerstudy.results.measured_study import measure, page_of, structure, with_more_of_discs
 from tests.readerstudy.statistics.measurement_tables import random_measurements
 from tests.readerstudy.statistics.score_tables import random_scores
 
@@ -30,20 +31,6 @@ TABLES = ("table6", "table6a")
 def of_sequence(rows, name):
     """Rows as they would be if nothing were said of sequences."""
     return [{**row, "sequence": None} for row in rows if row["sequence"] == name]
-
-
-def page_of(graded, client, **query):
-    client.force_login(graded.investigator)
-    answer = client.get(reverse("results:results", args=[graded.study.pk]), query)
-    assert answer.status_code == 200
-    return answer.content.decode()
-
-
-def structure(graded, arm, level, *, kind="disc", patient="P02"):
-    return Structure.objects.get(
-        measured__series__arm__name=arm, measured__series__subject__code=patient, kind=kind, level=level,
-        measured__series__study=graded.study,
-    )  # fmt: skip
 
 
 def test_the_database_gives_the_numbers_of_the_values(measured, values):
@@ -316,13 +303,64 @@ def test_the_page_shows_table_6_and_figure_6(measured, client):
             json.loads(one)
 
 
-def test_the_agreement_table_shows_both_intervals(measured, client):
-    text = page_of(measured, client)
-    for row in services.compute_results(study=measured.study).content["table6a"]:
+@pytest.mark.parametrize("patients", [FEWEST_PATIENTS - 1, FEWEST_PATIENTS])
+def test_the_agreement_table_shows_both_intervals_or_says_why_not(db, client, patients):
+    graded = graded_study(random_scores(5, patients=patients, sequences=("SAG T1",), arms=("Standard", "Fast")))
+    measure(graded.study, random_measurements(26, patients=patients, arms=("Standard", "Fast")), "SAG T1")
+    text = page_of(graded, client)
+    enough = patients >= FEWEST_PATIENTS
+    for row in services.compute_results(study=graded.study).content["table6a"]:
         if row["level"] == "pooled":
             assert words.interval(row["bias_low"], row["bias_high"], 2) in text
-            assert f"[{words.interval(row['cluster_bias_low'], row['cluster_bias_high'], 2)}]" in text
-            assert f"[{words.interval(row['cluster_icc_low'], row['cluster_icc_high'], 3)}]" in text
+            assert (row["cluster_reason"] is None) == enough
+            if enough:
+                assert f"[{words.interval(row['cluster_bias_low'], row['cluster_bias_high'], 2)}]" in text
+                assert f"[{words.interval(row['cluster_icc_low'], row['cluster_icc_high'], 3)}]" in text
+    assert ("There is none from a bootstrap of whole subjects: with fewer than 8" in text) != enough
+
+
+def test_by_level_the_page_shows_the_icc_and_its_interval(measured, client):
+    text = page_of(measured, client)
+    for row in services.compute_results(study=measured.study).content["table6a"]:
+        if row["level"] != "pooled" and row["icc_low"] is not None:
+            interval = words.interval(row["icc_low"], row["icc_high"], 2)
+            assert f"<td>{words.number(row['icc'], 2)}<small>{interval}</small></td>" in text
+
+
+def test_what_is_beyond_the_paper_comes_after_it(graded, values, client):
+    measure(graded.study, with_more_of_discs(values), "SAG T2 FS")
+    rows = selectors.measurements(graded.study)
+    quantities = ["disc_height_mm", "body_volume_cm3", "disc_mean_height_mm", "disc_area_mm2"]
+    assert list(dict.fromkeys(row["quantity"] for row in rows)) == quantities
+    content = services.compute_results(study=graded.study).content
+    alone = analyse_measurements(MeasurementTable(values), "Standard")["table6"]
+    for ours, theirs in zip(of_sequence(content["table6"], "SAG T2 FS"), alone, strict=False):
+        assert ours == pytest.approx(theirs)
+    assert [row["in_paper"] for row in content["table6"]] == [True] * 6 + [False] * 6
+    text = page_of(graded, client)
+    first, second = text.index('id="table6"'), text.index('id="table6-beyond"')
+    assert first < text.index("Vertebral body volume, cm³") < second < text.index("Mean disc height, mm")
+    area = next(row for row in content["table6"] if row["quantity"] == "disc_area_mm2")
+    assert f"{words.number(area['mean'], 1)} ± {words.number(area['sd'], 1)}" in text
+    assert text.count('class="figure" id="measured-') == 2 * 2 * 2  # figure 6 is of the paper's quantities
+    csv_text = downloads.download_text(study=graded.study, actor=None, name="measurements.csv")
+    assert {line["quantity"] for line in csv.DictReader(io.StringIO(csv_text))} == set(quantities)
+
+
+def test_unsure_levels_are_counted_of_what_is_measured(measured, client):
+    flags = ["the sacrum is not seen whole, and the levels are counted from it: check the level"]
+    held = Structure.objects.filter(measured__series__arm__name="Fast", measured__series__subject__code="P02")
+    held.update(flags=flags)
+    Structure.objects.filter(pk=structure(measured, "Fast", 4).pk).update(state="cut", flags=[*flags, "cut"])
+    Structure.objects.filter(pk=structure(measured, "Fast", 5).pk).update(excluded_reason="A herniation.")
+    Structure.objects.filter(pk=structure(measured, "Standard", 4).pk).update(flags=["a signal void lies inside"])
+    assert {arm: row["level_unsure"] for arm, row in fates_of(measured).items()} == {
+        "Standard": 0, "Fast": 4, "Fast DL50": 0,
+    }  # fmt: skip
+    assert fates_of(measured, "body")["Fast"]["level_unsure"] == 7
+    shown = page_of(measured, client)
+    line = re.search(r"</i>Fast</th>(.*?)</tr>", shown[shown.index('id="table6b"') :])
+    assert re.findall("<td>(.*?)</td>", line[1])[8] == "4"
 
 
 @pytest.mark.parametrize("state", ["reading", "locked"])

@@ -11,6 +11,7 @@ from django.test.utils import CaptureQueriesContext
 
 from readerstudy.audit.models import Event
 from readerstudy.faults import Refusal
+from readerstudy.processing.models import Structure
 from readerstudy.reading.models import Grade, Presentation
 from readerstudy.results import downloads, selectors, services
 from readerstudy.results.models import Result
@@ -61,6 +62,8 @@ def test_downloads_are_the_stored_numbers_and_can_be_analysed_again(graded):
 def test_simulated_grades_are_labelled_in_every_download(db, scores):
     graded = graded_study(scores, simulated=True)
     measure(graded.study, random_measurements(24, patients=6, arms=scores.arms), "AX T2")
+    one = Structure.objects.filter(kind="disc").earliest("pk")
+    Structure.objects.filter(pk=one.pk).update(excluded_reason="A herniation.")
     for name in downloads.NAMES:
         text = downloads.download_text(study=graded.study, actor=graded.investigator, name=name)
         if name == "results.json":

@@ -8,7 +8,15 @@ import pytest
 import scipy.stats
 
 from readerstudy.statistics.distributions import f_quantile
-from readerstudy.statistics.measurement_agreement import CLUSTERED, agreement, intraclass_correlation, regression
+from readerstudy.statistics.measurement_agreement import (
+    CLUSTERED,
+    FEWEST_PATIENTS,
+    agreement,
+    expanded_tail,
+    intraclass_correlation,
+    regression,
+)
+from tests.readerstudy.statistics.interval_coverage import coverage, differing
 
 LARGE = np.array([494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 267, 478, 178, 423, 427], float)
 MINI = np.array([512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451], float)
@@ -161,6 +169,8 @@ def test_invariances():
     scaled = agreement(10 * x, 10 * y, patients).as_mapping()
     for name, value in scaled.items():
         unit = 1 if any(part in name for part in ("icc", "r2", "slope", "n_patients")) else 10
+        if name == "cluster_reason":
+            continue
         assert value == pytest.approx(unit * base[name]), name
     order = np.random.default_rng(1).permutation(30)
     mixed = agreement(x[order], y[order], [patients[place] for place in order]).as_mapping()
@@ -170,13 +180,13 @@ def test_invariances():
 @pytest.mark.parametrize("value", [0.1, 11.3, 1e6 + 0.1])
 def test_values_that_do_not_vary_have_no_line(value):
     """0.1 has no exact mean in doubles: it is the values that are compared."""
-    x, _ = two_methods(8, 7)
-    constant = np.full(7, value)
+    x, _ = two_methods(8, 9)
+    constant = np.full(9, value)
     assert set(regression(constant, x).as_mapping().values()) == {None}
     flat = regression(x, constant)
     assert (flat.r, flat.r2) == (None, None)
     assert flat.slope == pytest.approx(0, abs=1e-9)
-    patients = [str(number) for number in range(7)]
+    patients = [str(number) for number in range(9)]
     found = agreement(constant, x, patients).as_mapping()
     assert found["cluster_slope_low"] is None
     assert found["cluster_bias_low"] < found["bias"] < found["cluster_bias_high"]
@@ -201,7 +211,9 @@ def naive_bootstrap(x, y, patients, draws=4000):
         spread = scipy.stats.norm.ppf(0.975) * d.std(ddof=1)
         icc = intraclass_correlation_of(a, b)
         found.append([d.mean(), d.mean() - spread, d.mean() + spread, line.rvalue**2, line.slope, line.intercept, icc])
-    return np.percentile(found, [2.5, 97.5], axis=0)
+    n = len(names)
+    tail = 100 * scipy.stats.norm.cdf(-scipy.stats.t.ppf(0.975, n - 1) * np.sqrt(n / (n - 1)))
+    return np.percentile(found, [tail, 100 - tail], axis=0)
 
 
 def intraclass_correlation_of(a, b):
@@ -209,17 +221,9 @@ def intraclass_correlation_of(a, b):
     return 2 * s[0, 1] / (s[0, 0] + s[1, 1] + d.mean() ** 2 - d.var(ddof=1) / len(a))
 
 
-def correlated(rng, patients, levels, *, of_patient=1.0, of_level=0.5):
-    """Differences of a patient's levels have a part in common."""
-    names = [str(number) for number in range(patients) for _ in range(levels)]
-    x = np.repeat(rng.normal(10, 2, patients), levels) + rng.normal(0, 1, patients * levels)
-    common = np.repeat(rng.normal(0, of_patient, patients), levels)
-    return x, x + common + rng.normal(0, of_level, patients * levels), names
-
-
 def test_the_bootstrap_is_that_of_a_second_implementation():
     """With a bias that grows, and patients of one to four levels."""
-    x, y, names = correlated(np.random.default_rng(3), 15, 4)
+    x, y, names = differing(np.random.default_rng(3), 15, 4)
     kept = np.array([place % 4 <= int(names[place]) % 4 for place in range(len(x))])
     x, y, names = x[kept], (2 * y - 7)[kept], [name for name, keep in zip(names, kept, strict=True) if keep]
     ours = agreement(x, y, names).as_mapping()
@@ -230,27 +234,51 @@ def test_the_bootstrap_is_that_of_a_second_implementation():
         assert ours[f"cluster_{name}_high"] == pytest.approx(high[number], abs=0.1 * width), name
 
 
-def test_intervals_by_patient_hold_the_truth_where_those_by_level_do_not():
-    """Bias 0, six levels a patient with a common part: 95 % is asked; levels taken as independent give far less."""
-    rng, by_patient, by_level, runs = np.random.default_rng(4), 0, 0, 150
-    for _ in range(runs):
-        x, y, names = correlated(rng, 20, 6)
-        found = agreement(x, y, names).as_mapping()
-        by_patient += found["cluster_bias_low"] <= 0 <= found["cluster_bias_high"]
-        by_level += found["bias_low"] <= 0 <= found["bias_high"]
-    assert by_patient / runs > 0.87
-    assert by_level / runs < 0.75
+@pytest.mark.parametrize("patients", [8, 18])
+def test_intervals_by_patient_hold_the_truth_where_those_by_level_do_not(patients):
+    """Six levels a patient, as much in common as of their own; 95 % is asked. The bias gets it; a limit of agreement
+    less, as docs/statistics.md says, but more than from levels that are taken as independent."""
+    held = coverage(patients, 6, runs=300, seed=4)
+    assert held["cluster_bias"] > 0.91
+    assert held["bias"] < 0.75
+    least = {8: 0.78, 18: 0.85}[patients]
+    for limit in ("loa_low", "loa_high"):
+        assert held[f"cluster_{limit}"] > least
+        assert held[f"cluster_{limit}"] > held[limit]
+
+
+@pytest.mark.parametrize("patients", [8, 18])
+def test_of_one_level_a_patient_both_intervals_of_the_bias_hold_the_truth(patients):
+    held = coverage(patients, 1, runs=300, seed=5)
+    assert held["bias"] > 0.92
+    assert held["cluster_bias"] > 0.91
+
+
+def test_the_tail_is_expanded_for_few_and_percentile_for_many():
+    assert expanded_tail(8) == pytest.approx(
+        scipy.stats.norm.cdf(-scipy.stats.t.ppf(0.975, 7) * np.sqrt(8 / 7)), rel=1e-9
+    )
+    assert expanded_tail(8) < expanded_tail(18) < expanded_tail(100) < 0.025
+    assert expanded_tail(100_000) == pytest.approx(0.025, rel=1e-3)
 
 
 def test_independent_levels_give_intervals_of_the_same_width():
-    x, y, names = correlated(np.random.default_rng(6), 60, 4, of_patient=0.0)
+    x, y, names = differing(np.random.default_rng(6), 60, 4, of_patient=0.0)
     found = agreement(x, y, names).as_mapping()
     widths = [found[f"{prefix}bias_high"] - found[f"{prefix}bias_low"] for prefix in ("", "cluster_")]
     assert widths[1] == pytest.approx(widths[0], rel=0.2)
 
 
-def test_no_bootstrap_of_fewer_than_three_patients():
+@pytest.mark.parametrize("patients", [2, FEWEST_PATIENTS - 1, FEWEST_PATIENTS])
+def test_no_bootstrap_of_too_few_patients_and_it_is_said(patients):
+    x, y, names = differing(np.random.default_rng(9), patients, 3)
+    found = agreement(x, y, names).as_mapping()
+    ends = {found[f"cluster_{name}_{end}"] is None for name in CLUSTERED for end in ("low", "high")}
+    assert ends == {patients < FEWEST_PATIENTS}
+    assert (found["cluster_reason"] or "").startswith("Fewer than 8 patients") == (patients < FEWEST_PATIENTS)
+
+
+def test_without_names_of_patients_there_is_no_bootstrap_and_nothing_to_say():
     x, y = two_methods(9, 8)
-    found = agreement(x, y, ["a", "b"] * 4).as_mapping()
-    assert {found[f"cluster_{name}_{end}"] for name in CLUSTERED for end in ("low", "high")} == {None}
-    assert agreement(x, y).n_patients == 0
+    found = agreement(x, y)
+    assert (found.n_patients, found.cluster_reason, set(found.clustered.values())) == (0, None, {None})

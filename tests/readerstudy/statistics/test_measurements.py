@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import scipy.stats
 
 from readerstudy.statistics.faults import AnalysisFault
+from readerstudy.statistics.measurement_agreement import FEWEST_PATIENTS, TOO_FEW_PATIENTS
 from readerstudy.statistics.measurements import (
     NONE_MATCHED,
     TOO_FEW,
@@ -17,6 +19,7 @@ from readerstudy.statistics.measurements import (
     MeasurementTable,
     analyse_measurements,
     read_measurements,
+    sensitivity,
 )
 from readerstudy.statistics.tables import MEASUREMENT_TABLE_COLUMNS, measurements_csv, table_csv
 from tests.readerstudy.statistics.measurement_tables import random_measurements
@@ -86,7 +89,11 @@ def test_table_6a_is_pooled_and_by_level():
         assert row["n_patients"] == len({items[place][0] for place in of_level})
         assert row["bias"] == pytest.approx((mine - reference).mean())
         assert row["r2"] == pytest.approx(scipy.stats.linregress(reference, mine).rvalue ** 2)
-        assert row["cluster_bias_low"] < row["bias"] < row["cluster_bias_high"]
+        if row["n_patients"] < FEWEST_PATIENTS:
+            assert (row["cluster_bias_low"], row["cluster_reason"]) == (None, TOO_FEW_PATIENTS)
+        else:
+            assert row["cluster_bias_low"] < row["bias"] < row["cluster_bias_high"]
+            assert row["cluster_reason"] is None
         if row["level"] == "pooled":
             for name in ("r", "r2", "slope", "intercept", "bias", "loa_low", "loa_high"):
                 assert row[name] == table6[row["quantity"], row["arm"]][name]
@@ -248,3 +255,37 @@ def test_every_number_is_finite_or_none():
     found = tables(random_measurements(11, patients=3, missing=0.3))
     for row in [*found["table6"], *found["table6a"]]:
         assert all(value is None or not isinstance(value, float) or math.isfinite(value) for value in row.values())
+
+
+def test_only_the_papers_quantities_are_said_to_be_in_it():
+    rows = random_measurements(8, patients=4)
+    discs = [row for row in rows if row.quantity == "disc_height_mm"]
+    found = tables([*rows, *(replace(row, quantity="disc_area_mm2", value=30 * row.value) for row in discs)])
+    for name in ("table6", "table6a"):
+        assert {row["quantity"] for row in found[name] if row["in_paper"]} == {"disc_height_mm", "body_volume_cm3"}
+        assert {row["quantity"] for row in found[name] if not row["in_paper"]} == {"disc_area_mm2"}
+    lines = list(csv.DictReader(io.StringIO(table_csv("table6", found["table6"]))))
+    assert [line["in_paper"] for line in lines] == ["true"] * 10 + ["false"] * 5
+
+
+def test_with_nothing_left_out_is_the_analysis_of_all_values():
+    """Of the discs of Fast two were left out; of the volumes none, which are no row."""
+    rows = random_measurements(9)
+    gone = {("disc_height_mm", "Fast", "P03", "2"), ("disc_height_mm", "Fast", "P05", "6")}
+    counted = tables([row for row in rows if (row.quantity, row.arm, row.patient, row.level) not in gone])
+    whole = tables(rows)
+    found = sensitivity(counted, whole, {(None, "disc_height_mm", "Fast"): 2})
+    assert [row["arm"] for row in found] == list(ARMS)
+    assert {row["quantity"] for row in found} == {"disc_height_mm"}
+    assert [row["left_out"] for row in found] == [2 * (arm == "Fast") for arm in ARMS]
+    assert {(row["n_without"], row["n"]) for row in found} == {(70, 72)}
+    pooled = {
+        row["arm"]: row
+        for row in whole["table6a"]
+        if (row["level"], row["quantity"]) == ("pooled", "disc_height_mm")
+    }
+    for row in found[1:]:
+        for name in ("bias", "loa_low", "icc", "icc_low", "cluster_bias_low", "n_patients"):
+            assert row[name] == pooled[row["arm"]][name] is not None
+    assert found[0]["bias"] is None
+    assert sensitivity(counted, whole, {}) == []

@@ -182,6 +182,10 @@ def test_the_report_holds_the_measures_and_points_at_the_segments(written):
             "disc_area_mm2": ("Area", "mm2", ""), "body_volume_cm3": ("Volume", "cm3", ""),
         }  # fmt: skip
         assert values == {expected[key]: pytest.approx(value, abs=5e-5) for key, value in structure.measures.items()}
+        methods = [one.method.meaning for one in group.get_measurements() if one.method]
+        told = [text for text in methods if "sub-pixel outline" in text]
+        assert len(told) == ("disc_height_mm" in structure.measures)
+        assert all(len(text) <= 64 for text in methods)  # a longer meaning is no LO
         said = [one.value.meaning for one in group.get_qualitative_evaluations()][1:]  # the first: the category
         wanted = {"measured": [], "cut": ["Cut by the field of view, not measured"],
                   "excluded": ["Excluded, not measured"]}  # fmt: skip

@@ -1,0 +1,57 @@
+"""What the recon worker flags as an unsure count of the levels is what table 6b counts as that."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from readerstudy.processing.structure_fates import LEVEL_UNSURE
+from recon_worker.segmentation.cleaning import Instance
+from recon_worker.segmentation.naming import Spine, name_levels
+from recon_worker.segmentation.segment import A_PIECE, VOID
+
+ROWS, COLUMNS = 320, 60
+AFFINE = np.array([[4.0, 0, 0, 0], [0, 0, 1.0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1]])
+
+
+def block(kind: Any, row: int, *, height: int, width: int = 40) -> Instance:
+    mask = np.zeros((3, ROWS, COLUMNS), dtype=bool)
+    left = (COLUMNS - width) // 2
+    mask[:, row - height // 2 : row + height // 2, left : left + width] = True
+    area = float(mask[1].sum())
+    return Instance(kind, mask, tuple(np.argwhere(mask).mean(axis=0)), area, 12 * area)
+
+
+def spine(*, without_disc: int = -1, lowest_width: int = 40, **how: Any) -> Spine:
+    """Seven bodies 40 mm apart and the six discs between them; `how` as for `name_levels`."""
+    bodies = [block("body", 30 + 40 * place, height=26) for place in range(7)]
+    discs = [
+        block("disc", 50 + 40 * place, height=8, width=lowest_width if place == 5 else 40)
+        for place in range(6)
+        if place != without_disc
+    ]
+    return name_levels(bodies, discs, AFFINE, **how)
+
+
+@pytest.mark.parametrize(
+    "doubt",
+    [
+        {"is_cut": lambda body: True}, {"has_disc_below": lambda body: True}, {"lowest_width": 16}, {"without_disc": 5},
+    ],
+    ids=["a sacrum not seen whole", "a faint disc below", "a small lowest disc", "no disc below a full-sized body"],
+)  # fmt: skip
+def test_every_doubt_about_the_count_is_counted(doubt):
+    found = spine(**doubt)
+    flags = [flag for one in found.discs + found.bodies for flag in one.flags]
+    assert flags
+    assert all(LEVEL_UNSURE in flag for flag in flags)
+
+
+def test_a_whole_spine_raises_none():
+    found = spine()
+    assert (len(found.discs), len(found.bodies)) == (6, 7)
+    assert not any(one.flags for one in found.discs + found.bodies)
+
+
+def test_flags_of_other_things_are_no_doubt_about_the_level():
+    assert not any(LEVEL_UNSURE in flag for flag in (VOID, A_PIECE))

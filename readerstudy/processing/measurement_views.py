@@ -19,6 +19,7 @@ from readerstudy.studies.models import Membership
 
 PRIVATE = "private, no-store"
 LEVEL = re.compile("[1-9]")
+DIRECTIONS = {"up": -1, "down": 1}
 
 
 def _user(request: HttpRequest) -> User:
@@ -79,5 +80,34 @@ def correct(request: HttpRequest, study_id: UUID, structure_id: int) -> HttpResp
             raise Http404
     except Refusal as refusal:
         messages.error(request, str(refusal))
-    place = measurements.anchor(structure.measured.series)
+    series = structure.measured.series
+    return _back(study_id, measurements.anchor(series.subject, series.sequence))
+
+
+@login_required
+@require_POST
+def shift(request: HttpRequest, study_id: UUID, subject_id: UUID, sequence_id: UUID) -> HttpResponse:
+    """Shift all levels of a subject and sequence by one, in one arm or all."""
+    subject, sequence = policies.subject_and_sequence_of(_user(request), study_id, subject_id, sequence_id)
+    try:
+        arm = request.POST.get("arm", "")
+        done = services.shift_levels(
+            subject_id=subject.pk,
+            sequence_id=sequence.pk,
+            arm_id=UUID(arm) if arm else None,
+            by=DIRECTIONS.get(request.POST.get("direction", ""), 0),
+            reason=request.POST.get("reason", ""),
+            seen=request.POST.get("seen", ""),
+            actor=_user(request),
+        )
+        messages.success(request, f"{subject.code}: {done.sentence}")
+    except ValueError as error:  # no form of ours names such an arm
+        raise Http404 from error
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return _back(study_id, measurements.anchor(subject, sequence))
+
+
+def _back(study_id: UUID, place: str) -> HttpResponse:
+    """To where one was on the page."""
     return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"?shown={place}#{place}")

@@ -1,13 +1,17 @@
 """Measured discs and bodies, shaped: the rows that results are made of, and the coordinator's page."""
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
 
 from readerstudy.processing.levels import QUANTITIES, names
-from readerstudy.processing.models import MeasuredSeries, Series, Structure
-from readerstudy.studies.models import Study
+from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.studies.models import Sequence, Study, Subject
 
 STANDS_OUT = {"disc": 3.0, "body": 0.15}
 """Difference from the reference arm that is worth a look: millimetres of height, part of the volume."""
@@ -73,12 +77,12 @@ def page(study: Study, shown: str = "") -> dict[str, Any]:
     }
 
 
-def anchor(series: Series) -> str:
+def anchor(subject: Subject, sequence: Sequence) -> str:
     """Where a subject and sequence stand on the page; no code of a subject holds a full stop."""
-    return f"{series.subject.code}.{series.sequence_id}"
+    return f"{subject.code}.{sequence.pk}"
 
 
-def current_measured(study: Study) -> Iterable[MeasuredSeries]:
+def current_measured(study: Study) -> QuerySet[MeasuredSeries]:
     """What was measured in the current series, by subject, sequence and arm."""
     return (
         MeasuredSeries.objects.filter(series__study=study, series__is_current=True)
@@ -86,6 +90,21 @@ def current_measured(study: Study) -> Iterable[MeasuredSeries]:
         .prefetch_related("structures__excluded_by")
         .order_by("series__subject__code", "series__sequence__order", "series__arm__order")
     )
+
+
+def measured_of(subject: Subject, sequence_id: UUID) -> list[MeasuredSeries]:
+    """What was measured in the current series of a subject and sequence, by arm."""
+    return list(current_measured(subject.study).filter(series__subject=subject, series__sequence_id=sequence_id))
+
+
+def as_seen(found: Iterable[MeasuredSeries]) -> str:
+    """Levels and what is left out as they stand, as a short word: another word, and something changed."""
+    standing = sorted(
+        (one.pk, one.effective_level, one.beyond, bool(one.excluded_reason))
+        for measured in found
+        for one in measured.structures.all()
+    )
+    return hashlib.sha256(repr(standing).encode()).hexdigest()[:16]
 
 
 def counting(structures: Iterable[Structure]) -> list[Structure]:
@@ -107,9 +126,11 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
     ]
     attention = sum(cell["attention"] for table in tables for row in table["rows"] for cell in row["cells"])
     return {
-        "anchor": anchor(next(iter(here.values())).series),
+        "anchor": anchor(subject, sequence),
         "subject": subject,
         "sequence": sequence,
+        "seen": as_seen(here.values()),
+        "can_shift": [arm for arm in arms if arm.id in here and here[arm.id].structures.all()],
         "pictures": pictures,
         "tables": tables,
         "remarks": remarks,
@@ -186,6 +207,8 @@ def _cell(
         if one.corrected_level:
             found = names(kind)[one.matched_level or one.level]
             told.append(f"corrected by hand, found as {found}: {one.corrected_reason}".removesuffix(": "))
+        if one.beyond:
+            told.append(f"{'above' if one.beyond < 0 else 'below'} the levels that have a name since all were shifted")
         entries.append(
             {
                 "structure": one,

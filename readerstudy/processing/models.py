@@ -182,6 +182,12 @@ class Structure(models.Model):
     excluded_reason = models.TextField(blank=True, help_text="By the coordinator; empty: it counts.")
     excluded_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
     excluded_at = models.DateTimeField(null=True)
+    beyond = models.SmallIntegerField(
+        default=0, help_text="So many levels past the last that has a name; a shift of all levels carried it there."
+    )
+    left_out_by_shift = models.BooleanField(
+        default=False, help_text="It is left out because it is beyond; the shift back includes it again."
+    )
 
     class Meta:
         ordering = ["kind", "level"]

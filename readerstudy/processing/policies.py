@@ -8,7 +8,7 @@ from readerstudy.accounts.models import User
 from readerstudy.intake.models import RawFile
 from readerstudy.intake.policies import RECEIVING_STATES
 from readerstudy.processing.models import Job, MeasuredSeries, Series, Structure
-from readerstudy.studies.models import Membership, Study
+from readerstudy.studies.models import Membership, Sequence, Study, Subject
 from readerstudy.studies.policies import study_for
 
 
@@ -45,6 +45,17 @@ def overlay_of(user: User, study_id: UUID, series_id: UUID) -> str:
     if measured is None:
         raise Http404
     return measured.overlay
+
+
+def subject_and_sequence_of(
+    user: User, study_id: UUID, subject_id: UUID, sequence_id: UUID
+) -> tuple[Subject, Sequence]:
+    """A subject and a sequence of a study that `user` coordinates. Raises Http404."""
+    study, _ = coordinated(user, study_id)
+    subject, sequence = study.subjects.filter(pk=subject_id).first(), study.sequences.filter(pk=sequence_id).first()
+    if subject is None or sequence is None:
+        raise Http404
+    return subject, sequence
 
 
 def structure_of(user: User, study_id: UUID, structure_id: int) -> Structure:

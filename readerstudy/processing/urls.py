@@ -19,5 +19,10 @@ urlpatterns = [
         measurement_views.correct,
         name="correct-structure",
     ),
+    path(
+        "studies/<uuid:study_id>/measurements/<uuid:subject_id>/<uuid:sequence_id>/shift",
+        measurement_views.shift,
+        name="shift-levels",
+    ),
     path("api/processing/<uuid:study_id>/status", views.status, name="status"),
 ]

@@ -42,6 +42,7 @@ VIEWS: dict[str, set[str]] = {
     "processing:measurements": {COORDINATOR},
     "processing:overlay": {COORDINATOR},
     "processing:correct-structure": {COORDINATOR},
+    "processing:shift-levels": {COORDINATOR},
     "blinding:release": {COORDINATOR},
     "blinding:unblind": {INVESTIGATOR},
     "reading:readers": STAFF,
@@ -64,12 +65,13 @@ VIEWS: dict[str, set[str]] = {
 POST_ONLY = {
     "studies:add-subjects", "studies:remove-subject", "studies:begin-preparing", "studies:add-person",
     "studies:create-login", "studies:remove-person", "processing:retry", "processing:cancel",
-    "processing:remove-file", "processing:correct-structure", "reading:api-sessions", "reading:api-open",
-    "reading:api-grades", "reading:api-comment", "reading:api-sign-off",
+    "processing:remove-file", "processing:correct-structure", "processing:shift-levels", "reading:api-sessions",
+    "reading:api-open", "reading:api-grades", "reading:api-comment", "reading:api-sign-off",
 }  # fmt: skip
 
 OTHER_ARGUMENTS: dict[str, Any] = {
     "subject_id": uuid.UUID(int=1),
+    "sequence_id": uuid.UUID(int=1),
     "job_id": uuid.UUID(int=1),
     "raw_file_id": uuid.UUID(int=1),
     "series_id": uuid.UUID(int=1),

@@ -18,12 +18,19 @@ from tests.readerstudy.statistics.score_tables import random_scores
 
 ARMS = ("Standard", "Fast", "Fast DL50")
 SEQUENCES = ("SAG T1", "SAG T2 FS")
-ACTIONS = ("processing.level_corrected", "processing.structure_excluded", "processing.structure_included")
+ACTIONS = (
+    "processing.level_corrected",
+    "processing.structure_excluded",
+    "processing.structure_included",
+    "processing.levels_shifted",
+)
 
 
-def measured_rows(*, sequences: tuple[str, ...] = SEQUENCES[:1], overlays: bool = False) -> GradedStudy:
+def measured_rows(
+    *, sequences: tuple[str, ...] = SEQUENCES[:1], overlays: bool = False, state: str = "reading"
+) -> GradedStudy:
     """Subjects P01 and P02. The same values in all arms."""
-    graded = graded_study(random_scores(5, patients=2, sequences=sequences, arms=ARMS), state="reading")
+    graded = graded_study(random_scores(5, patients=2, sequences=sequences, arms=ARMS), state=state)
     for sequence in sequences:
         measure(graded.study, of_levels(), sequence)
     for measured in MeasuredSeries.objects.all() if overlays else ():

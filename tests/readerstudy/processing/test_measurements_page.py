@@ -49,6 +49,11 @@ def structure_address(graded, one, study=None):
     return reverse("processing:correct-structure", args=[(study or graded.study).pk, one.pk])
 
 
+def shift_address(graded, study=None):
+    subject, sequence = graded.study.subjects.get(code="P01"), graded.study.sequences.get(name="SAG T1")
+    return reverse("processing:shift-levels", args=[(study or graded.study).pk, subject.pk, sequence.pk])
+
+
 def shown(graded, client=None):
     answer = (client or logged_in(graded.coordinator)).get(page_address(graded))
     assert answer.status_code == 200
@@ -205,13 +210,62 @@ def test_only_a_form_of_the_page_corrects(graded):
     assert corrections(graded) == []
 
 
+def shift_form(graded, client):
+    """What the page's form of P01 would send, before anything is chosen."""
+    _, form = shown(graded, client).split(f'action="{shift_address(graded)}"')
+    return {"seen": re.search(r'name="seen" value="([0-9a-f]{16})"', form)[1], "arm": ""}
+
+
+def test_all_levels_are_shifted_on_the_page_once_and_it_says_what_was_left_out(graded):
+    client = logged_in(graded.coordinator)
+    sent = {**shift_form(graded, client), "direction": "up", "reason": "the <rib> is lower"}
+    answer = client.post(shift_address(graded), sent)
+    assert answer.status_code == 302 and answer["Location"].split("#")[1].startswith("P01.")
+    assert counted(graded) == {level: level + 6.0 for level in range(1, 6)}
+    text = shown(graded, client)
+    assert "P01: All levels of Standard, Fast and Fast DL50 are one up now." in words_of(text)
+    assert "T12 and T12-L1 of Standard, Fast and Fast DL50." in words_of(text)
+    assert "Above the levels that have a name since all were shifted." in text
+    assert "Left out by coordinator: the &lt;rib&gt; is lower" in text
+    client.post(shift_address(graded), sent)
+    assert "Levels of this subject changed since you saw them." in words_of(shown(graded, client))
+    assert len(corrections(graded)) == 1
+    client.post(shift_address(graded), {**shift_form(graded, client), "direction": "down", "reason": "wrong way"})
+    assert counted(graded) == {level: level + 5.0 for level in range(1, 7)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"direction": "", "reason": "x"}, 302, "Levels are shifted by one, up or down. Choose one of the two."),
+        ({"direction": "up"}, 302, "Levels are shifted for a reason. Write it down."),
+        ({"direction": "up", "reason": "x", "arm": "0" * 32}, 302, "There is no level to shift."),
+        ({"direction": "up", "reason": "x", "arm": "Fast"}, 404, ""),
+    ],
+)
+def test_a_shift_that_is_refused_says_why(graded, fields, status, words):
+    client = logged_in(graded.coordinator)
+    assert client.post(shift_address(graded), fields).status_code == status
+    assert words in words_of(shown(graded, client))
+    assert corrections(graded) == []
+
+
+def test_a_subject_is_shifted_in_its_own_study_alone(graded):
+    other = small_study()
+    theirs = logged_in(other.coordinator)
+    for study in (graded.study, other.study):
+        answer = theirs.post(shift_address(graded, study), {"direction": "up", "reason": "x"})
+        assert answer.status_code == 404
+    assert corrections(graded) == []
+
+
 @pytest.mark.parametrize("state", ["locked", "unblinded"])
 def test_after_the_lock_the_page_only_shows(graded, state):
     into(graded, state)
     client = logged_in(graded.coordinator)
     text = shown(graded, client)
     assert "Values are fixed." in text
-    assert "/measurements/structures/" not in text
+    assert "/measurements/structures/" not in text and "/shift" not in text
     post(graded, structure(graded, 3), client, act="exclude", reason="late")
     assert f"The study is {state}. Measurements are fixed since the lock." in words_of(shown(graded, client))
     assert len(counted(graded)) == 6

@@ -247,6 +247,7 @@ def _measurements(measured: list[tuple[Measured, list[StoredFile]]], reference: 
                 "remarks": one.segmentation.remarks if one.segmentation else [],
                 "files": [file.as_json() for file in files],
                 "overlay": paths.get(OVERLAY),
+                "sheet": one.sheet.as_json() if one.sheet else None,
                 "labels": paths.get(LABELS),
                 "fault": {"message": one.fault[0], "action": one.fault[1]} if one.fault else None,
             }

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from readerstudy import storage
@@ -37,6 +39,7 @@ def page(request: HttpRequest, study_id: UUID) -> HttpResponse:
         "membership": membership,
         "tab": "measurements",
         "page": measurements.page(study, shown=request.GET.get("shown", "")),
+        "is_coordinator": is_coordinator,
         "may_correct": is_coordinator and policies.may_correct_measurements(study),
     }
     response = render(request, "processing/measurements.html", context)
@@ -55,6 +58,22 @@ def overlay(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpRespon
     except FileNotFoundError as error:
         raise Http404 from error
     return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": PRIVATE})
+
+
+@login_required
+@require_GET
+def dicom_object(request: HttpRequest, study_id: UUID, series_id: UUID, name: str) -> HttpResponseBase:
+    """SEG or SR of a measured series, to be kept as a file."""
+    series, path = policies.measurement_object_of(_user(request), study_id, series_id, name)
+    try:
+        file = storage.open_file(path)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    parts = (series.subject.code, series.sequence.name, series.arm.name)
+    file_name = "-".join([*filter(None, map(slugify, parts)), name])
+    answer = FileResponse(file, as_attachment=True, filename=file_name, content_type="application/dicom")
+    answer["Cache-Control"] = PRIVATE
+    return answer
 
 
 @login_required

@@ -1,7 +1,6 @@
 """Measured discs and bodies, shaped: the rows that results are made of, and the coordinator's page."""
 
 import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
@@ -11,6 +10,8 @@ from django.db.models import QuerySet
 
 from readerstudy.processing.levels import QUANTITIES, names
 from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.processing.policies import OBJECTS
+from readerstudy.processing.slices import side_by_side
 from readerstudy.studies.models import Sequence, Study, Subject
 
 STANDS_OUT = {"disc": 3.0, "body": 0.15}
@@ -19,8 +20,11 @@ DIGITS = {"disc": 1, "body": 1}
 UNITS = {"disc": "mm", "body": "cm³"}
 NO_CALL_TO_LOOK = ("Cut by the field of view", "With a signal void", "Found in part", "Levels above T12 show")
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
+COUNTS_NOWHERE = "the level counts in no arm's comparison"
+WHY_NOT = {"measured": "at one level with another", "cut": "cut", "excluded": "not measured"}
+"""By state of a structure, why a level of an arm has no value."""
 GROUPS_A_PAGE = 8
-"""Each is some 90 kilobytes of page."""
+"""Each is some 100 kilobytes of page."""
 TITLES = {"disc": "Disc height", "body": "Body volume"}
 
 
@@ -116,7 +120,17 @@ def counting(structures: Iterable[Structure]) -> list[Structure]:
 
 def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, MeasuredSeries]) -> dict[str, Any]:
     reference = next((arm.id for arm in arms if arm.is_reference), None)
-    pictures = [{"arm": arm, "measured": here.get(arm.id), "series": _series(here.get(arm.id))} for arm in arms]
+    slider, places = side_by_side([_sheet(here.get(arm.id)) for arm in arms])
+    pictures = [
+        {
+            "arm": arm,
+            "measured": here.get(arm.id),
+            "series": _series(here.get(arm.id)),
+            "slice": place,
+            "objects": _objects(here.get(arm.id)),
+        }
+        for arm, place in zip(arms, places, strict=True)
+    ]
     tables = [_table(kind, arms, here, reference) for kind in ("disc", "body")]
     remarks = [
         {"arm": arm.name, "text": text, "look": text in _looks(here[arm.id])}
@@ -132,6 +146,7 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
         "seen": as_seen(here.values()),
         "can_shift": [arm for arm in arms if arm.id in here and here[arm.id].structures.all()],
         "pictures": pictures,
+        "slider": slider,
         "tables": tables,
         "remarks": remarks,
         "attention": attention + sum(bool(_looks(measured)) for measured in here.values()),
@@ -140,6 +155,16 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
 
 def _series(measured: MeasuredSeries | None) -> Any:
     return measured.series if measured and measured.overlay else None
+
+
+def _objects(measured: MeasuredSeries | None) -> dict[str, str]:
+    """Of OBJECTS those that were written."""
+    names = {file["path"].rsplit("/", 1)[-1] for file in measured.files} if measured else set()
+    return {name: says for name, says in OBJECTS.items() if name in names}
+
+
+def _sheet(measured: MeasuredSeries | None) -> Any:
+    return measured.sheet if measured and measured.overlay else None
 
 
 def _fault(measured: MeasuredSeries) -> list[str]:
@@ -162,10 +187,12 @@ def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], referenc
         placed = {arm_id: [one for one in held if one.effective_level == level] for arm_id, held in by_arm.items()}
         base = _value(placed.get(reference, []), quantity)
         cells = [_cell(arm, placed.get(arm.id), kind, quantity, base, arm.id == reference) for arm in arms]
-        if any(map(_has_value, itertools.chain(*placed.values()))):  # what one arm has and another not drops from all
+        holders = [arm for arm in arms if counting(placed.get(arm.id, []))]
+        if holders:  # what one arm has and another not drops from all
             for cell in cells:
                 # A series that failed is counted once, not at every level.
-                cell["attention"] |= cell["missing"] and not _fault(here[cell["arm"].id])
+                if cell["arm"] not in holders and cell["arm"].id in here and not _fault(here[cell["arm"].id]):
+                    _drops(cell, next((arm for arm in holders if arm.is_reference), holders[0]))
         rows.append({"name": names(kind)[level], "level": level, "cells": cells})
     return {
         "kind": kind,
@@ -174,6 +201,16 @@ def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], referenc
         "rows": rows,
         "levels": list(names(kind).items()),
     }
+
+
+def _drops(cell: dict[str, Any], holder: Any) -> None:
+    """Mark an arm that has no value at a level where `holder` has one, with why."""
+    why = next((WHY_NOT[one["structure"].state] for one in cell["entries"] if not one["excluded"]), "left out")
+    cell["attention"] = True
+    cell["drops"] = f"{why if cell['entries'] else 'not found'} here, measured in {holder.name}: {COUNTS_NOWHERE}"
+    for entry in cell["entries"]:
+        entry["notes"].append(cell["drops"])
+        entry["look"] = True
 
 
 def _has_value(structure: Structure) -> bool:
@@ -193,7 +230,7 @@ def _cell(
     claims = sum(not one.excluded_reason for one in structures or [])
     for one in structures or []:
         value = one.measures.get(quantity) if one.state == Structure.State.MEASURED else None
-        cut = one.state == Structure.State.CUT  # its state says so, and there is nothing to correct
+        cut = one.state == Structure.State.CUT  # its state says so
         looks = [flag for flag in one.flags if not (cut and "field of view" in flag)]
         if one.matched_level and not one.corrected_level:
             looks.append(f"named {names(kind)[one.level]} in its own series, matched by position")
@@ -219,4 +256,4 @@ def _cell(
             }
         )
     attention = any(entry["look"] for entry in entries)
-    return {"arm": arm, "entries": entries, "attention": attention, "missing": structures == []}
+    return {"arm": arm, "entries": entries, "attention": attention, "missing": structures == [], "drops": ""}

@@ -146,6 +146,7 @@ class MeasuredSeries(models.Model):
     remarks = models.JSONField(default=list, help_text="For the coordinator.")
     files = models.JSONField(default=list, help_text="path, sha256 and bytes of labels, contact sheet, SEG and SR")
     overlay = models.CharField(max_length=300, blank=True, help_text="Contact sheet with contours, PNG.")
+    sheet = models.JSONField(null=True, help_text="Where the slices lie on it (docs/contracts); null: not told.")
     fault_message = models.TextField(blank=True)
     fault_action = models.TextField(blank=True)
 

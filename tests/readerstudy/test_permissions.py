@@ -41,6 +41,7 @@ VIEWS: dict[str, set[str]] = {
     "processing:lineage": {COORDINATOR},
     "processing:measurements": {COORDINATOR},
     "processing:overlay": {COORDINATOR},
+    "processing:dicom-object": {COORDINATOR},
     "processing:correct-structure": {COORDINATOR},
     "processing:shift-levels": {COORDINATOR},
     "blinding:release": {COORDINATOR},
@@ -100,7 +101,8 @@ STUDY_ADDRESSES = {
 @pytest.fixture(autouse=True)
 def built_front_end(settings: Any, tmp_path: Path) -> None:
     """The pages name the built front end; its manifest alone is enough here."""
-    entries = {f"src/{name}/main.ts": {"file": f"assets/{name}-0.js"} for name in ("reading", "intake", "results")}
+    names = ("reading", "intake", "measurements", "results")
+    entries = {f"src/{name}/main.ts": {"file": f"assets/{name}-0.js"} for name in names}
     (tmp_path / "manifest.json").write_text(json.dumps(entries))
     settings.FRONTEND_BUILD = tmp_path
 

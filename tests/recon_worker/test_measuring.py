@@ -14,6 +14,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from recon_worker import contracts
 from recon_worker.data import InputFault, ReconstructionFault, Volume
@@ -86,6 +87,8 @@ def test_measurements_lie_beside_the_series_and_never_in_it(finished, folder):
         place = f"{order['output']}/measurements/{index}"
         assert [file["path"] for file in one["files"]] == [f"{place}/{name}" for name in FILES]
         assert (one["overlay"], one["labels"]) == (f"{place}/overlay.png", f"{place}/labels.npz")
+        with Image.open(folder / one["overlay"]) as sheet:
+            assert one["sheet"]["size"] == list(sheet.size)
         assert {path.name for path in (output / "series" / str(index)).iterdir()} == SERIES_FILES
         assert not any("measurements" in file["path"] for file in payload["series"][index]["files"])
     assert {path.name for path in (output / "measurements").rglob("*") if path.is_file()} == set(FILES)
@@ -202,7 +205,8 @@ def test_a_series_that_cannot_be_measured_is_finished_and_says_why(store, folder
     assert len(payload["series"]) == 2
     first, second = payload["measurements"]
     assert first["fault"] is None and len(first["structures"]) == 13
-    assert second["structures"] == [] and second["files"] == [] and second["overlay"] is second["labels"] is None
+    assert second["structures"] == second["files"] == []
+    assert second["overlay"] is second["labels"] is second["sheet"] is None
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(second["fault"]["message"])
     assert second["fault"]["action"] and "never told" not in json.dumps(payload)

@@ -36,7 +36,11 @@ def measured_rows(
     for measured in MeasuredSeries.objects.all() if overlays else ():
         path = f"work/{measured.series_id}/1/measurements/0/overlay.png"
         stored(path, picture_of(measured))
-        MeasuredSeries.objects.filter(pk=measured.pk).update(overlay=path)
+        others = [
+            stored(path.replace("overlay.png", name), content_of(measured, name))
+            for name in ("segmentation.dcm", "report.dcm")
+        ]
+        MeasuredSeries.objects.filter(pk=measured.pk).update(overlay=path, files=others)
     return graded
 
 
@@ -56,6 +60,11 @@ def of_levels() -> list[Measurement]:
 def picture_of(measured: MeasuredSeries) -> bytes:
     """Bytes that stand for the contact sheet of this series and of no other."""
     return b"\x89PNG of " + str(measured.series_id).encode()
+
+
+def content_of(measured: MeasuredSeries, name: str) -> bytes:
+    """Bytes that stand for this series' SEG or SR."""
+    return f"DICM {name} of {measured.series_id}".encode()
 
 
 def measured_of(graded: GradedStudy, *, arm: str = "Fast", patient: str = "P01") -> MeasuredSeries:

@@ -13,7 +13,7 @@ from recon_worker.data import InputFault, ReconstructionFault, Volume
 from recon_worker.dicom.derived import SeriesReference
 from recon_worker.dicom.measurement_report import write_measurement_report
 from recon_worker.dicom.segmentation_object import write_segmentation
-from recon_worker.morphometry.matching import match_arms
+from recon_worker.morphometry.matching import match_arms, movement_remark
 from recon_worker.morphometry.structures import Structure
 from recon_worker.overlay import ContactSheet, write_contact_sheet
 from recon_worker.segmentation.segment import Segmentation, segment
@@ -158,3 +158,9 @@ def matched_levels(reference: Sequence[Structure], other: Sequence[Structure]) -
         None if match.level == match.structure.level else match.level
         for match in match_arms(list(reference), list(other))
     ]
+
+
+def matching_remarks(reference: Sequence[Structure], other: Sequence[Structure]) -> list[str]:
+    """What the coordinator should know of how `other` was matched to the reference."""
+    remark = movement_remark(list(reference), list(other))
+    return [remark] if remark else []

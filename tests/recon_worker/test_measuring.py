@@ -242,6 +242,30 @@ def test_an_arm_counted_from_another_level_is_matched_by_place(store, folder):
     assert all(one["matched_level"] == one["level"] + 1 for one in payload["measurements"][1]["structures"])
 
 
+class LiesElsewhere(KnowsTheTruth):
+    """In the second series the patient lies 20 mm further down the table: half a level and more."""
+
+    def __call__(self, volume: Volume, *, progress: Progress, device: str) -> Segmentation:
+        found = super().__call__(volume, progress=progress, device=device)
+        if self.calls != 2:
+            return found
+        moved = [
+            replace(one, centroid_mm=(one.centroid_mm[0], one.centroid_mm[1], one.centroid_mm[2] - 20.0))
+            for one in found.structures
+        ]
+        return replace(found, structures=moved)
+
+
+def test_a_patient_who_moved_by_half_a_level_keeps_the_names_and_the_coordinator_is_told(store, folder):
+    order = ordered(store, folder, (2.0, 2.0))
+    payload = run_finishing_job(order, store=store, report=lambda *_: None, segmenter=LiesElsewhere(labelled_spine(1)))
+    contracts.check("event", event(payload))
+    first, second = payload["measurements"]
+    assert {one["matched_level"] for one in second["structures"]} == {None}
+    assert [remark for remark in second["remarks"] if remark.startswith("All structures lie 20 mm from")]
+    assert not [remark for remark in first["remarks"] if remark.startswith("All structures")]
+
+
 def test_a_job_that_fails_later_leaves_no_measurement(store, folder, monkeypatch):
     order = ordered(store, folder, (2.0, 2.0))
     before = files_below(folder)

@@ -20,6 +20,7 @@ export default defineConfig({
         reading: here('./src/reading/main.ts'),
         intake: here('./src/intake/main.ts'),
         results: here('./src/results/main.ts'),
+        measurements: here('./src/measurements/main.ts'),
       },
     },
   },

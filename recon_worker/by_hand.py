@@ -150,7 +150,7 @@ def segment_to_folder(
     try:
         with _made_folders(out), tempfile.TemporaryDirectory(prefix=".segmenting-", dir=out) as temporary:
             work = Path(temporary)
-            found = measure_series(
+            found, _ = measure_series(
                 read.volume,
                 reference=read.reference,
                 uid_key=random_uid_key(),

@@ -13,9 +13,9 @@ from recon_worker.data import InputFault, ReconstructionFault, Volume
 from recon_worker.dicom.derived import SeriesReference
 from recon_worker.dicom.measurement_report import write_measurement_report
 from recon_worker.dicom.segmentation_object import write_segmentation
-from recon_worker.morphometry.matching import match_arms
+from recon_worker.morphometry.matching import match_arms, movement_remark
 from recon_worker.morphometry.structures import Structure
-from recon_worker.overlay import write_contact_sheet
+from recon_worker.overlay import ContactSheet, write_contact_sheet
 from recon_worker.segmentation.segment import Segmentation, segment
 
 Progress = Callable[[str, float], None]
@@ -42,10 +42,13 @@ class Measured:
         What was found; None with a fault. Its files are `FILES` in the folder then.
     fault
         (what, action) in words, or None.
+    sheet
+        Where the slices lie on its contact sheet; None with a fault.
     """
 
     segmentation: Segmentation | None
     fault: tuple[str, str] | None = None
+    sheet: ContactSheet | None = None
 
     @property
     def structures(self) -> list[Structure]:
@@ -63,7 +66,7 @@ def measure_series(
     device: str = "cpu",
     progress: Progress = lambda stage, fraction: None,
     segmenter: Segmenter = segment,
-) -> Segmentation:
+) -> tuple[Segmentation, ContactSheet]:
     """Segment and measure a series and write `FILES` into `out`.
 
     Parameters
@@ -101,7 +104,7 @@ def measure_series(
             affine=volume.affine,
             spacing_mm=np.array(volume.spacing_mm),
         )
-    write_contact_sheet(out / OVERLAY, volume, found.discs, found.bodies, found.structures, window=window)
+    sheet = write_contact_sheet(out / OVERLAY, volume, found.discs, found.bodies, found.structures, window=window)
     written = write_segmentation(
         volume,
         {"disc": found.discs, "body": found.bodies},
@@ -114,7 +117,7 @@ def measure_series(
         volume, found.structures, segmentation=written, reference=reference, uid_key=uid_key, path=out / REPORT
     )
     progress("writing measurements", 1.0)
-    return found
+    return found, sheet
 
 
 def measure_or_say_why(volume: Volume, *, out: Path, **how: Any) -> Measured:
@@ -123,7 +126,8 @@ def measure_or_say_why(volume: Volume, *, out: Path, **how: Any) -> Measured:
     Files of a failed measurement may lie in `out`; they are to be thrown away.
     """
     try:
-        return Measured(measure_series(volume, out=out, **how))
+        found, sheet = measure_series(volume, out=out, **how)
+        return Measured(found, sheet=sheet)
     except (InputFault, ReconstructionFault) as fault:
         return Measured(None, (fault.what, fault.action))
     except OSError:  # a full disk ends the job: its other files could not be written either
@@ -154,3 +158,9 @@ def matched_levels(reference: Sequence[Structure], other: Sequence[Structure]) -
         None if match.level == match.structure.level else match.level
         for match in match_arms(list(reference), list(other))
     ]
+
+
+def matching_remarks(reference: Sequence[Structure], other: Sequence[Structure]) -> list[str]:
+    """What the coordinator should know of how `other` was matched to the reference."""
+    remark = movement_remark(list(reference), list(other))
+    return [remark] if remark else []

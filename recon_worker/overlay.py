@@ -6,7 +6,7 @@ It shows the picture and with it the noise of its arm, so no reader may ever rec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +54,35 @@ class _Shown:
     largest: int
 
 
+@dataclass(frozen=True)
+class ContactSheet:
+    """Where the slices lie on a contact sheet, so that one of them can be shown alone. Lengths in pixels: (x, y).
+
+    Attributes
+    ----------
+    first
+        Number of the first slice in the series, from 1 (right to left).
+    slices
+        How many there are, line by line.
+    across
+        How many lie in a line.
+    tile, start, step, size
+        Size of a slice; place of the first one; from one to the next; size of the whole sheet.
+    """
+
+    first: int
+    slices: int
+    across: int
+    tile: tuple[int, int]
+    start: tuple[int, int]
+    step: tuple[int, int]
+    size: tuple[int, int]
+
+    def as_json(self) -> dict[str, Any]:
+        """Plain values, for the event."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+
+
 def write_contact_sheet(
     path: Path,
     volume: Volume,
@@ -62,8 +91,8 @@ def write_contact_sheet(
     structures: Sequence[Structure],
     *,
     window: tuple[float, float] | None = None,
-) -> None:
-    """Write the contact sheet of a segmented series as PNG.
+) -> ContactSheet:
+    """Write the contact sheet of a segmented series as PNG; where its slices lie is returned.
 
     Parameters
     ----------
@@ -110,9 +139,21 @@ def write_contact_sheet(
         )
         for place, number in enumerate(numbers)
     ]
-    sheet = _sheet(tiles, f"Slices {numbers[0] + 1} to {numbers[-1] + 1} of {picture.array.shape[0]}, right to left")
+    sheet, across = _sheet(
+        tiles, f"Slices {numbers[0] + 1} to {numbers[-1] + 1} of {picture.array.shape[0]}, right to left"
+    )
     path.parent.mkdir(parents=True, exist_ok=True)
     sheet.save(path, format="PNG", compress_level=6)
+    width, height = tiles[0].size
+    return ContactSheet(
+        first=int(numbers[0]) + 1,
+        slices=len(tiles),
+        across=across,
+        tile=(width, height),
+        start=(GAP, HEADER),
+        step=(width + GAP, height + GAP),
+        size=sheet.size,
+    )
 
 
 def _box(anywhere: npt.NDArray[np.bool_], spacing: Sequence[float]) -> tuple[slice, slice]:
@@ -187,7 +228,8 @@ def _names(
                    stroke_fill=GROUND)  # fmt: skip
 
 
-def _sheet(tiles: Sequence[Image.Image], title: str) -> Image.Image:
+def _sheet(tiles: Sequence[Image.Image], title: str) -> tuple[Image.Image, int]:
+    """The sheet, and how many tiles lie in a line."""
     width, height = tiles[0].size
     fitting = max(1, (WIDEST - GAP) // (width + GAP))
     lines = -(-len(tiles) // fitting)
@@ -207,7 +249,7 @@ def _sheet(tiles: Sequence[Image.Image], title: str) -> Image.Image:
                         fill=_mixed(colour, GROUND, FILL))  # fmt: skip
         words.text((left + 20, middle), text, font=_font(13), fill=FAINT, anchor="lm")
         left += 20 + words.textlength(text, font=_font(13)) + 26
-    return sheet
+    return sheet, across
 
 
 def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

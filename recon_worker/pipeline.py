@@ -27,7 +27,16 @@ from recon_worker.data import ReconstructionFault, Volume
 from recon_worker.dicom.authoring import AuthoredSeries, author_series
 from recon_worker.dicom.derived import SeriesReference
 from recon_worker.lineage import lineage
-from recon_worker.measuring import FILES, LABELS, OVERLAY, Measured, Segmenter, matched_levels, measure_or_say_why
+from recon_worker.measuring import (
+    FILES,
+    LABELS,
+    OVERLAY,
+    Measured,
+    Segmenter,
+    matched_levels,
+    matching_remarks,
+    measure_or_say_why,
+)
 from recon_worker.one_look import gains_of, on_common_grid, one_look
 from recon_worker.segmentation.segment import segment
 from recon_worker.store import StorageFault, Store, StoredFile, fingerprint
@@ -244,9 +253,13 @@ def _measurements(measured: list[tuple[Measured, list[StoredFile]]], reference: 
                     {**structure.as_json(), "matched_level": level}
                     for structure, level in zip(one.structures, levels, strict=True)
                 ],
-                "remarks": one.segmentation.remarks if one.segmentation else [],
+                "remarks": [
+                    *(one.segmentation.remarks if one.segmentation else []),
+                    *matching_remarks(names, one.structures),
+                ],
                 "files": [file.as_json() for file in files],
                 "overlay": paths.get(OVERLAY),
+                "sheet": one.sheet.as_json() if one.sheet else None,
                 "labels": paths.get(LABELS),
                 "fault": {"message": one.fault[0], "action": one.fault[1]} if one.fault else None,
             }

@@ -6,9 +6,11 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
+from django.utils.text import slugify
 from django.views.decorators.http import require_GET, require_POST
 
 from readerstudy import storage
@@ -19,6 +21,7 @@ from readerstudy.studies.models import Membership
 
 PRIVATE = "private, no-store"
 LEVEL = re.compile("[1-9]")
+DIRECTIONS = {"up": -1, "down": 1}
 
 
 def _user(request: HttpRequest) -> User:
@@ -36,6 +39,7 @@ def page(request: HttpRequest, study_id: UUID) -> HttpResponse:
         "membership": membership,
         "tab": "measurements",
         "page": measurements.page(study, shown=request.GET.get("shown", "")),
+        "is_coordinator": is_coordinator,
         "may_correct": is_coordinator and policies.may_correct_measurements(study),
     }
     response = render(request, "processing/measurements.html", context)
@@ -54,6 +58,22 @@ def overlay(request: HttpRequest, study_id: UUID, series_id: UUID) -> HttpRespon
     except FileNotFoundError as error:
         raise Http404 from error
     return HttpResponse(picture, content_type="image/png", headers={"Cache-Control": PRIVATE})
+
+
+@login_required
+@require_GET
+def dicom_object(request: HttpRequest, study_id: UUID, series_id: UUID, name: str) -> HttpResponseBase:
+    """SEG or SR of a measured series, to be kept as a file."""
+    series, path = policies.measurement_object_of(_user(request), study_id, series_id, name)
+    try:
+        file = storage.open_file(path)
+    except FileNotFoundError as error:
+        raise Http404 from error
+    parts = (series.subject.code, series.sequence.name, series.arm.name)
+    file_name = "-".join([*filter(None, map(slugify, parts)), name])
+    answer = FileResponse(file, as_attachment=True, filename=file_name, content_type="application/dicom")
+    answer["Cache-Control"] = PRIVATE
+    return answer
 
 
 @login_required
@@ -79,5 +99,34 @@ def correct(request: HttpRequest, study_id: UUID, structure_id: int) -> HttpResp
             raise Http404
     except Refusal as refusal:
         messages.error(request, str(refusal))
-    place = measurements.anchor(structure.measured.series)
+    series = structure.measured.series
+    return _back(study_id, measurements.anchor(series.subject, series.sequence))
+
+
+@login_required
+@require_POST
+def shift(request: HttpRequest, study_id: UUID, subject_id: UUID, sequence_id: UUID) -> HttpResponse:
+    """Shift all levels of a subject and sequence by one, in one arm or all."""
+    subject, sequence = policies.subject_and_sequence_of(_user(request), study_id, subject_id, sequence_id)
+    try:
+        arm = request.POST.get("arm", "")
+        done = services.shift_levels(
+            subject_id=subject.pk,
+            sequence_id=sequence.pk,
+            arm_id=UUID(arm) if arm else None,
+            by=DIRECTIONS.get(request.POST.get("direction", ""), 0),
+            reason=request.POST.get("reason", ""),
+            seen=request.POST.get("seen", ""),
+            actor=_user(request),
+        )
+        messages.success(request, f"{subject.code}: {done.sentence}")
+    except ValueError as error:  # no form of ours names such an arm
+        raise Http404 from error
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return _back(study_id, measurements.anchor(subject, sequence))
+
+
+def _back(study_id: UUID, place: str) -> HttpResponse:
+    """To where one was on the page."""
     return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"?shown={place}#{place}")

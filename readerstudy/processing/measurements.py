@@ -1,13 +1,18 @@
 """Measured discs and bodies, shaped: the rows that results are made of, and the coordinator's page."""
 
-import itertools
+import hashlib
 from collections import Counter
 from collections.abc import Iterable
 from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
 
 from readerstudy.processing.levels import QUANTITIES, names, quantities
-from readerstudy.processing.models import MeasuredSeries, Series, Structure
-from readerstudy.studies.models import Study
+from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.processing.policies import OBJECTS
+from readerstudy.processing.slices import side_by_side
+from readerstudy.studies.models import Sequence, Study, Subject
 
 STANDS_OUT = {"disc": 3.0, "body": 0.15}
 """Difference from the reference arm that is worth a look: millimetres of height, part of the volume."""
@@ -15,8 +20,11 @@ DIGITS = {"disc": 1, "body": 1}
 UNITS = {"disc": "mm", "body": "cm³"}
 NO_CALL_TO_LOOK = ("Cut by the field of view", "With a signal void", "Found in part", "Levels above T12 show")
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
+COUNTS_NOWHERE = "the level counts in no arm's comparison"
+WHY_NOT = {"measured": "at one level with another", "cut": "cut", "excluded": "not measured"}
+"""By state of a structure, why a level of an arm has no value."""
 GROUPS_A_PAGE = 8
-"""Each is some 90 kilobytes of page."""
+"""Each is some 100 kilobytes of page."""
 TITLES = {"disc": "Disc height", "body": "Body volume"}
 
 
@@ -75,12 +83,12 @@ def page(study: Study, shown: str = "") -> dict[str, Any]:
     }
 
 
-def anchor(series: Series) -> str:
+def anchor(subject: Subject, sequence: Sequence) -> str:
     """Where a subject and sequence stand on the page; no code of a subject holds a full stop."""
-    return f"{series.subject.code}.{series.sequence_id}"
+    return f"{subject.code}.{sequence.pk}"
 
 
-def current_measured(study: Study) -> Iterable[MeasuredSeries]:
+def current_measured(study: Study) -> QuerySet[MeasuredSeries]:
     """What was measured in the current series, by subject, sequence and arm."""
     return (
         MeasuredSeries.objects.filter(series__study=study, series__is_current=True)
@@ -88,6 +96,21 @@ def current_measured(study: Study) -> Iterable[MeasuredSeries]:
         .prefetch_related("structures__excluded_by")
         .order_by("series__subject__code", "series__sequence__order", "series__arm__order")
     )
+
+
+def measured_of(subject: Subject, sequence_id: UUID) -> list[MeasuredSeries]:
+    """What was measured in the current series of a subject and sequence, by arm."""
+    return list(current_measured(subject.study).filter(series__subject=subject, series__sequence_id=sequence_id))
+
+
+def as_seen(found: Iterable[MeasuredSeries]) -> str:
+    """Levels and what is left out as they stand, as a short word: another word, and something changed."""
+    standing = sorted(
+        (one.pk, one.effective_level, one.beyond, bool(one.excluded_reason))
+        for measured in found
+        for one in measured.structures.all()
+    )
+    return hashlib.sha256(repr(standing).encode()).hexdigest()[:16]
 
 
 def counting(structures: Iterable[Structure]) -> list[Structure]:
@@ -116,7 +139,17 @@ def returning(structures: Iterable[Structure]) -> list[Structure]:
 
 def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, MeasuredSeries]) -> dict[str, Any]:
     reference = next((arm.id for arm in arms if arm.is_reference), None)
-    pictures = [{"arm": arm, "measured": here.get(arm.id), "series": _series(here.get(arm.id))} for arm in arms]
+    slider, places = side_by_side([_sheet(here.get(arm.id)) for arm in arms])
+    pictures = [
+        {
+            "arm": arm,
+            "measured": here.get(arm.id),
+            "series": _series(here.get(arm.id)),
+            "slice": place,
+            "objects": _objects(here.get(arm.id)),
+        }
+        for arm, place in zip(arms, places, strict=True)
+    ]
     tables = [_table(kind, arms, here, reference) for kind in ("disc", "body")]
     remarks = [
         {"arm": arm.name, "text": text, "look": text in _looks(here[arm.id])}
@@ -126,10 +159,13 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
     ]
     attention = sum(cell["attention"] for table in tables for row in table["rows"] for cell in row["cells"])
     return {
-        "anchor": anchor(next(iter(here.values())).series),
+        "anchor": anchor(subject, sequence),
         "subject": subject,
         "sequence": sequence,
+        "seen": as_seen(here.values()),
+        "can_shift": [arm for arm in arms if arm.id in here and here[arm.id].structures.all()],
         "pictures": pictures,
+        "slider": slider,
         "tables": tables,
         "remarks": remarks,
         "attention": attention + sum(bool(_looks(measured)) for measured in here.values()),
@@ -138,6 +174,16 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
 
 def _series(measured: MeasuredSeries | None) -> Any:
     return measured.series if measured and measured.overlay else None
+
+
+def _objects(measured: MeasuredSeries | None) -> dict[str, str]:
+    """Of OBJECTS those that were written."""
+    names = {file["path"].rsplit("/", 1)[-1] for file in measured.files} if measured else set()
+    return {name: says for name, says in OBJECTS.items() if name in names}
+
+
+def _sheet(measured: MeasuredSeries | None) -> Any:
+    return measured.sheet if measured and measured.overlay else None
 
 
 def _fault(measured: MeasuredSeries) -> list[str]:
@@ -160,10 +206,12 @@ def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], referenc
         placed = {arm_id: [one for one in held if one.effective_level == level] for arm_id, held in by_arm.items()}
         base = _value(placed.get(reference, []), quantity)
         cells = [_cell(arm, placed.get(arm.id), kind, quantity, base, arm.id == reference) for arm in arms]
-        if any(map(_has_value, itertools.chain(*placed.values()))):  # what one arm has and another not drops from all
+        holders = [arm for arm in arms if counting(placed.get(arm.id, []))]
+        if holders:  # what one arm has and another not drops from all
             for cell in cells:
                 # A series that failed is counted once, not at every level.
-                cell["attention"] |= cell["missing"] and not _fault(here[cell["arm"].id])
+                if cell["arm"] not in holders and cell["arm"].id in here and not _fault(here[cell["arm"].id]):
+                    _drops(cell, next((arm for arm in holders if arm.is_reference), holders[0]))
         rows.append({"name": names(kind)[level], "level": level, "cells": cells})
     return {
         "kind": kind,
@@ -172,6 +220,16 @@ def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], referenc
         "rows": rows,
         "levels": list(names(kind).items()),
     }
+
+
+def _drops(cell: dict[str, Any], holder: Any) -> None:
+    """Mark an arm that has no value at a level where `holder` has one, with why."""
+    why = next((WHY_NOT[one["structure"].state] for one in cell["entries"] if not one["excluded"]), "left out")
+    cell["attention"] = True
+    cell["drops"] = f"{why if cell['entries'] else 'not found'} here, measured in {holder.name}: {COUNTS_NOWHERE}"
+    for entry in cell["entries"]:
+        entry["notes"].append(cell["drops"])
+        entry["look"] = True
 
 
 def _has_value(structure: Structure) -> bool:
@@ -191,7 +249,7 @@ def _cell(
     claims = sum(not one.excluded_reason for one in structures or [])
     for one in structures or []:
         value = one.measures.get(quantity) if one.state == Structure.State.MEASURED else None
-        cut = one.state == Structure.State.CUT  # its state says so, and there is nothing to correct
+        cut = one.state == Structure.State.CUT  # its state says so
         looks = [flag for flag in one.flags if not (cut and "field of view" in flag)]
         if one.matched_level and not one.corrected_level:
             looks.append(f"named {names(kind)[one.level]} in its own series, matched by position")
@@ -205,6 +263,8 @@ def _cell(
         if one.corrected_level:
             found = names(kind)[one.matched_level or one.level]
             told.append(f"corrected by hand, found as {found}: {one.corrected_reason}".removesuffix(": "))
+        if one.beyond:
+            told.append(f"{'above' if one.beyond < 0 else 'below'} the levels that have a name since all were shifted")
         entries.append(
             {
                 "structure": one,
@@ -215,4 +275,4 @@ def _cell(
             }
         )
     attention = any(entry["look"] for entry in entries)
-    return {"arm": arm, "entries": entries, "attention": attention, "missing": structures == []}
+    return {"arm": arm, "entries": entries, "attention": attention, "missing": structures == [], "drops": ""}

@@ -147,6 +147,7 @@ class MeasuredSeries(models.Model):
     remarks = models.JSONField(default=list, help_text="For the coordinator.")
     files = models.JSONField(default=list, help_text="path, sha256 and bytes of labels, contact sheet, SEG and SR")
     overlay = models.CharField(max_length=300, blank=True, help_text="Contact sheet with contours, PNG.")
+    sheet = models.JSONField(null=True, help_text="Where the slices lie on it (docs/contracts); null: not told.")
     fault_message = models.TextField(blank=True)
     fault_action = models.TextField(blank=True)
 
@@ -185,6 +186,12 @@ class Structure(models.Model):
     excluded_reason = models.TextField(blank=True, help_text="By the coordinator; empty: it counts.")
     excluded_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
     excluded_at = models.DateTimeField(null=True)
+    beyond = models.SmallIntegerField(
+        default=0, help_text="So many levels past the last that has a name; a shift of all levels carried it there."
+    )
+    left_out_by_shift = models.BooleanField(
+        default=False, help_text="It is left out because it is beyond; the shift back includes it again."
+    )
 
     class Meta:
         ordering = ["kind", "level"]

@@ -8,8 +8,11 @@ from readerstudy.accounts.models import User
 from readerstudy.intake.models import RawFile
 from readerstudy.intake.policies import RECEIVING_STATES
 from readerstudy.processing.models import Job, MeasuredSeries, Series, Structure
-from readerstudy.studies.models import Membership, Study
+from readerstudy.studies.models import Membership, Sequence, Study, Subject
 from readerstudy.studies.policies import study_for
+
+OBJECTS = {"segmentation.dcm": "SEG", "report.dcm": "SR"}
+"""DICOM objects of a measured series, and how they are called."""
 
 
 def is_open(study: Study) -> bool:
@@ -45,6 +48,29 @@ def overlay_of(user: User, study_id: UUID, series_id: UUID) -> str:
     if measured is None:
         raise Http404
     return measured.overlay
+
+
+def measurement_object_of(user: User, study_id: UUID, series_id: UUID, name: str) -> tuple[Series, str]:
+    """A measured series of a study that `user` coordinates, and the path of its SEG or SR (one of OBJECTS). Raises
+    Http404."""
+    series = series_of(user, study_id, series_id)
+    measured = MeasuredSeries.objects.filter(series=series).first()
+    paths = [file["path"] for file in measured.files] if measured and name in OBJECTS else []
+    found = next((path for path in paths if path.rsplit("/", 1)[-1] == name), None)
+    if found is None:
+        raise Http404
+    return series, found
+
+
+def subject_and_sequence_of(
+    user: User, study_id: UUID, subject_id: UUID, sequence_id: UUID
+) -> tuple[Subject, Sequence]:
+    """A subject and a sequence of a study that `user` coordinates. Raises Http404."""
+    study, _ = coordinated(user, study_id)
+    subject, sequence = study.subjects.filter(pk=subject_id).first(), study.sequences.filter(pk=sequence_id).first()
+    if subject is None or sequence is None:
+        raise Http404
+    return subject, sequence
 
 
 def structure_of(user: User, study_id: UUID, structure_id: int) -> Structure:

@@ -15,9 +15,19 @@ urlpatterns = [
         "studies/<uuid:study_id>/measurements/<uuid:series_id>/overlay.png", measurement_views.overlay, name="overlay"
     ),
     path(
+        "studies/<uuid:study_id>/measurements/<uuid:series_id>/<str:name>",
+        measurement_views.dicom_object,
+        name="dicom-object",
+    ),
+    path(
         "studies/<uuid:study_id>/measurements/structures/<int:structure_id>",
         measurement_views.correct,
         name="correct-structure",
+    ),
+    path(
+        "studies/<uuid:study_id>/measurements/<uuid:subject_id>/<uuid:sequence_id>/shift",
+        measurement_views.shift,
+        name="shift-levels",
     ),
     path("api/processing/<uuid:study_id>/status", views.status, name="status"),
 ]

@@ -41,7 +41,9 @@ VIEWS: dict[str, set[str]] = {
     "processing:lineage": {COORDINATOR},
     "processing:measurements": {COORDINATOR},
     "processing:overlay": {COORDINATOR},
+    "processing:dicom-object": {COORDINATOR},
     "processing:correct-structure": {COORDINATOR},
+    "processing:shift-levels": {COORDINATOR},
     "blinding:release": {COORDINATOR},
     "blinding:unblind": {INVESTIGATOR},
     "reading:readers": STAFF,
@@ -64,12 +66,13 @@ VIEWS: dict[str, set[str]] = {
 POST_ONLY = {
     "studies:add-subjects", "studies:remove-subject", "studies:begin-preparing", "studies:add-person",
     "studies:create-login", "studies:remove-person", "processing:retry", "processing:cancel",
-    "processing:remove-file", "processing:correct-structure", "reading:api-sessions", "reading:api-open",
-    "reading:api-grades", "reading:api-comment", "reading:api-sign-off",
+    "processing:remove-file", "processing:correct-structure", "processing:shift-levels", "reading:api-sessions",
+    "reading:api-open", "reading:api-grades", "reading:api-comment", "reading:api-sign-off",
 }  # fmt: skip
 
 OTHER_ARGUMENTS: dict[str, Any] = {
     "subject_id": uuid.UUID(int=1),
+    "sequence_id": uuid.UUID(int=1),
     "job_id": uuid.UUID(int=1),
     "raw_file_id": uuid.UUID(int=1),
     "series_id": uuid.UUID(int=1),
@@ -98,7 +101,8 @@ STUDY_ADDRESSES = {
 @pytest.fixture(autouse=True)
 def built_front_end(settings: Any, tmp_path: Path) -> None:
     """The pages name the built front end; its manifest alone is enough here."""
-    entries = {f"src/{name}/main.ts": {"file": f"assets/{name}-0.js"} for name in ("reading", "intake", "results")}
+    names = ("reading", "intake", "measurements", "results")
+    entries = {f"src/{name}/main.ts": {"file": f"assets/{name}-0.js"} for name in names}
     (tmp_path / "manifest.json").write_text(json.dumps(entries))
     settings.FRONTEND_BUILD = tmp_path
 

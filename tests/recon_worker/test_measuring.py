@@ -14,6 +14,7 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from PIL import Image
 
 from recon_worker import contracts
 from recon_worker.data import InputFault, ReconstructionFault, Volume
@@ -86,6 +87,8 @@ def test_measurements_lie_beside_the_series_and_never_in_it(finished, folder):
         place = f"{order['output']}/measurements/{index}"
         assert [file["path"] for file in one["files"]] == [f"{place}/{name}" for name in FILES]
         assert (one["overlay"], one["labels"]) == (f"{place}/overlay.png", f"{place}/labels.npz")
+        with Image.open(folder / one["overlay"]) as sheet:
+            assert one["sheet"]["size"] == list(sheet.size)
         assert {path.name for path in (output / "series" / str(index)).iterdir()} == SERIES_FILES
         assert not any("measurements" in file["path"] for file in payload["series"][index]["files"])
     assert {path.name for path in (output / "measurements").rglob("*") if path.is_file()} == set(FILES)
@@ -202,7 +205,8 @@ def test_a_series_that_cannot_be_measured_is_finished_and_says_why(store, folder
     assert len(payload["series"]) == 2
     first, second = payload["measurements"]
     assert first["fault"] is None and len(first["structures"]) == 13
-    assert second["structures"] == [] and second["files"] == [] and second["overlay"] is second["labels"] is None
+    assert second["structures"] == second["files"] == []
+    assert second["overlay"] is second["labels"] is second["sheet"] is None
     with pytest.raises(AssertionError, match=message):
         raise AssertionError(second["fault"]["message"])
     assert second["fault"]["action"] and "never told" not in json.dumps(payload)
@@ -236,6 +240,30 @@ def test_an_arm_counted_from_another_level_is_matched_by_place(store, folder):
     )
     contracts.check("event", event(payload))
     assert all(one["matched_level"] == one["level"] + 1 for one in payload["measurements"][1]["structures"])
+
+
+class LiesElsewhere(KnowsTheTruth):
+    """In the second series the patient lies 20 mm further down the table: half a level and more."""
+
+    def __call__(self, volume: Volume, *, progress: Progress, device: str) -> Segmentation:
+        found = super().__call__(volume, progress=progress, device=device)
+        if self.calls != 2:
+            return found
+        moved = [
+            replace(one, centroid_mm=(one.centroid_mm[0], one.centroid_mm[1], one.centroid_mm[2] - 20.0))
+            for one in found.structures
+        ]
+        return replace(found, structures=moved)
+
+
+def test_a_patient_who_moved_by_half_a_level_keeps_the_names_and_the_coordinator_is_told(store, folder):
+    order = ordered(store, folder, (2.0, 2.0))
+    payload = run_finishing_job(order, store=store, report=lambda *_: None, segmenter=LiesElsewhere(labelled_spine(1)))
+    contracts.check("event", event(payload))
+    first, second = payload["measurements"]
+    assert {one["matched_level"] for one in second["structures"]} == {None}
+    assert [remark for remark in second["remarks"] if remark.startswith("All structures lie 20 mm from")]
+    assert not [remark for remark in first["remarks"] if remark.startswith("All structures")]
 
 
 def test_a_job_that_fails_later_leaves_no_measurement(store, folder, monkeypatch):

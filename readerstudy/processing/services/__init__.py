@@ -8,7 +8,12 @@ from readerstudy.processing.services.jobs import (
     start_acquisition_job,
     start_finishing_job,
 )
-from readerstudy.processing.services.measurements import correct_level, exclude_structure, include_structure
+from readerstudy.processing.services.measurements import (
+    correct_level,
+    exclude_structure,
+    include_structure,
+    shift_levels,
+)
 from readerstudy.processing.services.recovery import reconcile, remove_leftovers
 from readerstudy.processing.services.removal import remove_file
 
@@ -23,6 +28,7 @@ __all__ = [
     "remove_file",
     "remove_leftovers",
     "retry",
+    "shift_levels",
     "start_acquisition_job",
     "start_finishing_job",
 ]

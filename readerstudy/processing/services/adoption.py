@@ -96,6 +96,7 @@ def _adopt_measurements(source: Series, series: Series) -> None:
         remarks=measured.remarks,
         files=[{**file, "path": moved[file["path"]]} for file in measured.files],
         overlay=moved.get(measured.overlay, ""),
+        sheet=measured.sheet,
         fault_message=measured.fault_message,
         fault_action=measured.fault_action,
     )

@@ -160,6 +160,7 @@ def _measured(series: Series, found: dict[str, Any]) -> None:
         remarks=found["remarks"],
         files=found["files"],
         overlay=found["overlay"] or "",
+        sheet=found.get("sheet"),
         fault_message=fault.get("message", ""),
         fault_action=fault.get("action", ""),
     )

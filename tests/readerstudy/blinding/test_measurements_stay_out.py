@@ -8,8 +8,9 @@ from django.test import Client
 from readerstudy import storage
 from readerstudy.blinding import checks
 from readerstudy.blinding.services import release
-from readerstudy.processing.models import Series
+from readerstudy.processing.models import MeasuredSeries, Series
 from readerstudy.reading.models import Presentation
+from readerstudy.studies.models import Study
 from tests.readerstudy.reading.study_rows import make_study, overwrite
 
 pytestmark = pytest.mark.django_db
@@ -67,3 +68,27 @@ def test_no_address_of_the_reading_api_leads_to_them(role):
             answer = client.get(place)
             assert answer.status_code in (302, 403, 404), place
             assert b"overlay" not in answer.content and name.encode() + b" of" not in answer.content
+
+
+@pytest.mark.parametrize("role", ["reader", "anonymous"])
+@pytest.mark.parametrize("state", ["reading", "locked", "unblinded"])
+def test_no_reader_gets_a_file_of_the_measurements_page(role, state):
+    """The coordinator's own addresses, with the true number of a series that has them all."""
+    rows = make_study(subjects=1, sequences=1, arms=2)
+    for series in rows.series:
+        measure(series)
+        folder = series.path.replace("/series/", "/measurements/")
+        files = [{"path": f"{folder}/{name}"} for name in NAMES]
+        MeasuredSeries.objects.create(series=series, files=files, overlay=f"{folder}/overlay.png")
+    release(study=rows.study, actor=rows.coordinator)
+    Study.objects.filter(pk=rows.study.pk).update(state=state)
+    coordinator, client = Client(), Client()
+    coordinator.force_login(rows.coordinator)
+    if role == "reader":
+        client.force_login(rows.readers[0])
+    for name in NAMES:
+        address = f"/studies/{rows.study.pk}/measurements/{rows.series[0].pk}/{name}"
+        assert coordinator.get(address).status_code == (404 if name == "labels.npz" else 200)
+        answer = client.get(address)
+        assert answer.status_code == (404 if role == "reader" else 302), name
+        assert name.encode() + b" of" not in answer.content

@@ -18,18 +18,29 @@ from tests.readerstudy.statistics.score_tables import random_scores
 
 ARMS = ("Standard", "Fast", "Fast DL50")
 SEQUENCES = ("SAG T1", "SAG T2 FS")
-ACTIONS = ("processing.level_corrected", "processing.structure_excluded", "processing.structure_included")
+ACTIONS = (
+    "processing.level_corrected",
+    "processing.structure_excluded",
+    "processing.structure_included",
+    "processing.levels_shifted",
+)
 
 
-def measured_rows(*, sequences: tuple[str, ...] = SEQUENCES[:1], overlays: bool = False) -> GradedStudy:
+def measured_rows(
+    *, sequences: tuple[str, ...] = SEQUENCES[:1], overlays: bool = False, state: str = "reading"
+) -> GradedStudy:
     """Subjects P01 and P02. The same values in all arms."""
-    graded = graded_study(random_scores(5, patients=2, sequences=sequences, arms=ARMS), state="reading")
+    graded = graded_study(random_scores(5, patients=2, sequences=sequences, arms=ARMS), state=state)
     for sequence in sequences:
         measure(graded.study, of_levels(), sequence)
     for measured in MeasuredSeries.objects.all() if overlays else ():
         path = f"work/{measured.series_id}/1/measurements/0/overlay.png"
         stored(path, picture_of(measured))
-        MeasuredSeries.objects.filter(pk=measured.pk).update(overlay=path)
+        others = [
+            stored(path.replace("overlay.png", name), content_of(measured, name))
+            for name in ("segmentation.dcm", "report.dcm")
+        ]
+        MeasuredSeries.objects.filter(pk=measured.pk).update(overlay=path, files=others)
     return graded
 
 
@@ -49,6 +60,11 @@ def of_levels() -> list[Measurement]:
 def picture_of(measured: MeasuredSeries) -> bytes:
     """Bytes that stand for the contact sheet of this series and of no other."""
     return b"\x89PNG of " + str(measured.series_id).encode()
+
+
+def content_of(measured: MeasuredSeries, name: str) -> bytes:
+    """Bytes that stand for this series' SEG or SR."""
+    return f"DICM {name} of {measured.series_id}".encode()
 
 
 def measured_of(graded: GradedStudy, *, arm: str = "Fast", patient: str = "P01") -> MeasuredSeries:

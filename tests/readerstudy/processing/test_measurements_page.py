@@ -12,10 +12,12 @@ from readerstudy import storage
 from readerstudy.processing import measurements
 from readerstudy.processing.levels import names
 from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.processing.policies import OBJECTS
 from tests.readerstudy.builders import logged_in, make_study, make_user
 from tests.readerstudy.processing.measured_rows import (
     ARMS,
     SEQUENCES,
+    content_of,
     corrections,
     counted,
     into,
@@ -29,6 +31,13 @@ from tests.readerstudy.processing.small_study import small_study
 pytestmark = pytest.mark.django_db
 
 STATES = ("preparing", "reading", "locked", "unblinded")
+
+
+@pytest.fixture(autouse=True)
+def built_front_end(settings, tmp_path):
+    """A manifest is enough: the page names the script, it does not run it."""
+    (tmp_path / "manifest.json").write_text('{"src/measurements/main.ts": {"file": "assets/measurements.js"}}')
+    settings.FRONTEND_BUILD = tmp_path
 
 
 @pytest.fixture
@@ -45,8 +54,18 @@ def overlay_address(graded, measured=None, study=None):
     return reverse("processing:overlay", args=[(study or graded.study).pk, measured.series_id])
 
 
+def object_address(graded, name, measured=None, study=None):
+    measured = measured or measured_of(graded)
+    return reverse("processing:dicom-object", args=[(study or graded.study).pk, measured.series_id, name])
+
+
 def structure_address(graded, one, study=None):
     return reverse("processing:correct-structure", args=[(study or graded.study).pk, one.pk])
+
+
+def shift_address(graded, study=None):
+    subject, sequence = graded.study.subjects.get(code="P01"), graded.study.sequences.get(name="SAG T1")
+    return reverse("processing:shift-levels", args=[(study or graded.study).pk, subject.pk, sequence.pk])
 
 
 def shown(graded, client=None):
@@ -83,6 +102,9 @@ def test_every_subject_has_the_contours_of_all_arms_side_by_side(graded):
             overlay_address(graded, measured_of(graded, arm=arm, patient=patient)) for arm in ARMS
         ]
         assert [arm.strip() for arm in re.findall(r"</svg>([^<]+)", part)] == list(ARMS)
+        assert re.findall(r'<a href="([^"]+)"[^>]*>all slices</a>', part) == [
+            overlay_address(graded, measured_of(graded, arm=arm, patient=patient)) for arm in ARMS
+        ]
         assert re.findall(r'popovertarget="[^"]+">([^<]+)</button>', part) == [
             f"{value:.1f}" for value in (*range(6, 12), *range(21, 28)) for _ in ARMS
         ]
@@ -119,9 +141,54 @@ def test_who_sees_it_and_when(graded, who, state):
         answer = client.get(address)
         assert answer.status_code == (200 if sees else refusal), address
         assert sees or (b"PNG of" not in answer.content and b"Fast DL50" not in answer.content)
+    for name in OBJECTS:
+        answer = client.get(object_address(graded, name))
+        assert answer.status_code == (200 if who == "coordinator" else refusal), name
+        assert who == "coordinator" or b"DICM" not in answer.content
     answer = post(graded, structure(graded, 3), client, act="exclude", reason="seen")
     assert answer.status_code == (302 if who == "coordinator" else refusal)
     assert bool(structure(graded, 3).excluded_reason) == (who == "coordinator" and state in ("preparing", "reading"))
+
+
+@pytest.mark.parametrize(("name", "says"), OBJECTS.items())
+def test_segmentation_and_report_of_a_series_are_files_of_the_coordinator(graded, name, says):
+    client = logged_in(graded.coordinator)
+    text = shown(graded, client)
+    for measured in MeasuredSeries.objects.all():
+        address = object_address(graded, name, measured)
+        assert re.search(rf'<a href="{address}"[^>]* download>{says}</a>', text)
+        answer = client.get(address)
+        assert (answer.status_code, answer["Content-Type"]) == (200, "application/dicom")
+        assert b"".join(answer.streaming_content) == content_of(measured, name)
+        series = measured.series
+        arm = series.arm.name.lower().replace(" ", "-")
+        file_name = f"{series.subject.code.lower()}-sag-t1-{arm}-{name}"
+        assert answer["Content-Disposition"] == f'attachment; filename="{file_name}"'
+        assert answer["Cache-Control"] == "private, no-store"
+    assert "name its levels as they were found in that series" in words_of(text)
+    into(graded, "unblinded")
+    assert "/segmentation.dcm" not in shown(graded, logged_in(graded.investigator))
+
+
+@pytest.mark.parametrize("name", ["labels.npz", "overlay.dcm", "frames.u16", "..", "segmentation.dcm.part"])
+def test_no_other_file_is_handed_out(graded, name):
+    measured = measured_of(graded)
+    path = measured.overlay.replace("overlay.png", name)
+    MeasuredSeries.objects.filter(pk=measured.pk).update(files=[*measured.files, {"path": path}])
+    assert logged_in(graded.coordinator).get(object_address(graded, name)).status_code == 404
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_an_object_that_is_not_there_or_of_another_study_is_not_found(graded, name):
+    client, other = logged_in(graded.coordinator), small_study()
+    assert client.get(object_address(graded, name, study=other.study)).status_code == 404
+    assert logged_in(other.coordinator).get(object_address(graded, name, study=other.study)).status_code == 404
+    measured = measured_of(graded)
+    storage.remove(measured.overlay.replace("overlay.png", name))
+    assert client.get(object_address(graded, name)).status_code == 404
+    MeasuredSeries.objects.filter(pk=measured.pk).update(files=[])
+    assert client.get(object_address(graded, name)).status_code == 404
+    assert object_address(graded, name) not in shown(graded, client)
 
 
 def test_a_picture_is_found_in_its_own_study_alone(graded):
@@ -205,13 +272,62 @@ def test_only_a_form_of_the_page_corrects(graded):
     assert corrections(graded) == []
 
 
+def shift_form(graded, client):
+    """What the page's form of P01 would send, before anything is chosen."""
+    _, form = shown(graded, client).split(f'action="{shift_address(graded)}"')
+    return {"seen": re.search(r'name="seen" value="([0-9a-f]{16})"', form)[1], "arm": ""}
+
+
+def test_all_levels_are_shifted_on_the_page_once_and_it_says_what_was_left_out(graded):
+    client = logged_in(graded.coordinator)
+    sent = {**shift_form(graded, client), "direction": "up", "reason": "the <rib> is lower"}
+    answer = client.post(shift_address(graded), sent)
+    assert answer.status_code == 302 and answer["Location"].split("#")[1].startswith("P01.")
+    assert counted(graded) == {level: level + 6.0 for level in range(1, 6)}
+    text = shown(graded, client)
+    assert "P01: All levels of Standard, Fast and Fast DL50 are one up now." in words_of(text)
+    assert "T12 and T12-L1 of Standard, Fast and Fast DL50." in words_of(text)
+    assert "Above the levels that have a name since all were shifted." in text
+    assert "Left out by coordinator: the &lt;rib&gt; is lower" in text
+    client.post(shift_address(graded), sent)
+    assert "Levels of this subject changed since you saw them." in words_of(shown(graded, client))
+    assert len(corrections(graded)) == 1
+    client.post(shift_address(graded), {**shift_form(graded, client), "direction": "down", "reason": "wrong way"})
+    assert counted(graded) == {level: level + 5.0 for level in range(1, 7)}
+
+
+@pytest.mark.parametrize(
+    ("fields", "status", "words"),
+    [
+        ({"direction": "", "reason": "x"}, 302, "Levels are shifted by one, up or down. Choose one of the two."),
+        ({"direction": "up"}, 302, "Levels are shifted for a reason. Write it down."),
+        ({"direction": "up", "reason": "x", "arm": "0" * 32}, 302, "There is no level to shift."),
+        ({"direction": "up", "reason": "x", "arm": "Fast"}, 404, ""),
+    ],
+)
+def test_a_shift_that_is_refused_says_why(graded, fields, status, words):
+    client = logged_in(graded.coordinator)
+    assert client.post(shift_address(graded), fields).status_code == status
+    assert words in words_of(shown(graded, client))
+    assert corrections(graded) == []
+
+
+def test_a_subject_is_shifted_in_its_own_study_alone(graded):
+    other = small_study()
+    theirs = logged_in(other.coordinator)
+    for study in (graded.study, other.study):
+        answer = theirs.post(shift_address(graded, study), {"direction": "up", "reason": "x"})
+        assert answer.status_code == 404
+    assert corrections(graded) == []
+
+
 @pytest.mark.parametrize("state", ["locked", "unblinded"])
 def test_after_the_lock_the_page_only_shows(graded, state):
     into(graded, state)
     client = logged_in(graded.coordinator)
     text = shown(graded, client)
     assert "Values are fixed." in text
-    assert "/measurements/structures/" not in text
+    assert "/measurements/structures/" not in text and "/shift" not in text
     post(graded, structure(graded, 3), client, act="exclude", reason="late")
     assert f"The study is {state}. Measurements are fixed since the lock." in words_of(shown(graded, client))
     assert len(counted(graded)) == 6
@@ -255,7 +371,11 @@ def test_what_does_not_count_is_no_reference(graded):
     Structure.objects.filter(pk=structure(graded, 3, arm="Standard").pk).update(
         measures={"disc_height_mm": 80.0}, excluded_reason="a fold", excluded_by=graded.coordinator
     )
-    assert measurements.page(graded.study)["attention"] == 0
+    here = cells(graded)
+    assert [notes(here[3, arm]) for arm in ARMS] == [
+        ["left out here, measured in Fast: the level counts in no arm's comparison"], [], [],
+    ]  # fmt: skip
+    assert measurements.page(graded.study)["attention"] == 1
 
 
 def cut(graded, one):
@@ -290,7 +410,7 @@ def test_a_level_that_another_arm_has_is_to_be_looked_at_where_it_was_not_found(
     here = cells(graded, "body")
     assert [here[4, arm]["attention"] for arm in ARMS] == [False, True, False]
     assert measurements.page(graded.study)["attention"] == 1
-    assert '<span class="look">not found</span>' in shown(graded)
+    assert re.search('<span class="look" title="[^"]+">not found</span>', shown(graded))
     cut(graded, structure(graded, 4, kind="body", arm="Fast DL50"))
     post(graded, structure(graded, 4, kind="body", arm="Standard"), act="exclude", reason="motion")
     assert measurements.page(graded.study)["attention"] == 0, "no arm has a value that drops"
@@ -307,10 +427,45 @@ def test_what_the_measurement_remarked_on_is_marked_until_it_is_left_out(graded)
     Structure.objects.filter(pk=structure(graded, 3).pk).update(flags=["it touches the border"])
     cut(graded, structure(graded, 6))
     assert notes(cells(graded)[3, "Fast"]) == ["it touches the border"]
-    assert notes(cells(graded)[6, "Fast"]) == ["cut by the field of view"]
-    assert measurements.page(graded.study)["attention"] == 1, "what is cut is said, and is nothing to correct"
-    post(graded, structure(graded, 3), act="exclude", reason="it touches the border")
-    assert measurements.page(graded.study)["attention"] == 0
+    assert notes(cells(graded)[6, "Fast"]) == [
+        "cut by the field of view",
+        "cut here, measured in Standard: the level counts in no arm's comparison",
+    ]
+    assert measurements.page(graded.study)["attention"] == 2
+    for arm in ARMS:
+        post(graded, structure(graded, 3, arm=arm), act="exclude", reason="it touches the border")
+    assert measurements.page(graded.study)["attention"] == 1, "the cut one"
+
+
+@pytest.mark.parametrize("one_of", ["reference", "another"])
+@pytest.mark.parametrize(
+    ("how", "words"), [("cut", "cut"), ("excluded", "not measured"), ("left out", "left out"), ("gone", "not found")]
+)
+def test_a_level_that_counts_in_no_comparison_since_one_arm_has_no_value_is_to_be_looked_at(graded, how, words, one_of):
+    arm, holder = ("Standard", "Fast") if one_of == "reference" else ("Fast", "Standard")
+    one = structure(graded, 4, arm=arm)
+    if how == "gone":
+        one.delete()
+    elif how == "left out":
+        post(graded, one, act="exclude", reason="a fold")
+    else:
+        Structure.objects.filter(pk=one.pk).update(state=how, measures={})
+    said = f"{words} here, measured in {holder}: the level counts in no arm's comparison"
+    cell = cells(graded)[4, arm]
+    assert cell["drops"] == said and cell["attention"] and said in [*notes(cell), cell["drops"]]
+    assert measurements.page(graded.study)["attention"] == 1
+    text = words_of(shown(graded).replace('title="', ">"))
+    assert f"{said[0].upper()}{said[1:]}." in text
+    assert "1 to look at" in text
+    for other in (each for each in ARMS if each != arm):
+        post(graded, structure(graded, 4, arm=other), act="exclude", reason="a fold")
+    assert measurements.page(graded.study)["attention"] == 0, "no value is left that drops"
+
+
+def test_the_warning_stands_beside_each_form_that_leaves_out(graded):
+    text = shown(graded)
+    forms = text.count("Leave out</button>")
+    assert forms == text.count('<p class="warning">Decide by the contours, not by the numbers:') == 2 * 3 * 13
 
 
 def test_two_at_one_level_are_marked_until_one_is_corrected(graded):
@@ -322,7 +477,9 @@ def test_two_at_one_level_are_marked_until_one_is_corrected(graded):
     assert notes(here[5, "Fast"]) == [
         "named L3-L4 in its own series, matched by position",
         "two structures of the series have this level: none counts",
+        "at one level with another here, measured in Standard: the level counts in no arm's comparison",
         "two structures of the series have this level: none counts",
+        "at one level with another here, measured in Standard: the level counts in no arm's comparison",
     ]
     post(graded, structure(graded, 4), act="level", level="4", reason="counted again")
     here = cells(graded)

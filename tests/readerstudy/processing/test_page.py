@@ -47,14 +47,14 @@ def row(client: Client, small: SmallStudy) -> dict:
     return status(client, small)["acquisitions"][0]
 
 
-def finished(small: SmallStudy, folder) -> Series:
+def finished(small: SmallStudy, folder, **more: object) -> Series:
     for acquisition in (small.standard, small.fast):
         job = services.start_acquisition_job(raw_file_id=raw_file(small, folder, acquisition).id)
         services.record(job_id=job.id, attempt=1, event="started", payload=STARTED)
         services.record(job_id=job.id, attempt=1, event="done", payload=acquisition_done(job))
     job = Job.objects.get(kind=Job.Kind.FINISHING)
     services.record(job_id=job.id, attempt=1, event="started", payload=STARTED)
-    services.record(job_id=job.id, attempt=1, event="done", payload=finishing_done(job))
+    services.record(job_id=job.id, attempt=1, event="done", payload={**finishing_done(job), **more})
     return Series.objects.order_by("arm__order")[0]
 
 
@@ -199,6 +199,23 @@ def test_adopted_measurements_still_say_what_measured_them(coordinator, small, t
         assert copy.series.job.lineage["code"] == job.lineage["code"]
     event = Event.objects.get(study=other.study.pk, action="processing.series_adopted")
     assert event.details["adopted_from"] == {"study": str(small.study.pk), "job": str(job.pk)}
+
+
+def test_where_slices_lie_on_a_contact_sheet_is_kept_and_goes_along(small, tmp_path):
+    sheet = {"first": 3, "slices": 7, "across": 4, "tile": [200, 400], "start": [10, 44], "step": [210, 410],
+             "size": [850, 900]}  # fmt: skip
+    told = {"structures": [], "remarks": [], "files": [], "overlay": None, "labels": None, "fault": None}
+    finished(small, tmp_path, measurements=[{"index": 0, **told, "sheet": sheet}, {"index": 1, **told}])
+    other = small_study(name="Other")
+    adopt_series(
+        subject=other.subjects[0],
+        sequence=other.sequences[0],
+        sources=list(Series.objects.filter(study=small.study).order_by("arm__order")),
+        actor=other.coordinator,
+    )
+    for study in (small.study, other.study):
+        measured = MeasuredSeries.objects.filter(series__study=study).order_by("series__arm__order")
+        assert [one.sheet for one in measured] == [sheet, None]
 
 
 def test_unchanged_status_is_304(coordinator, small):

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageOps
 
 from recon_worker.segmentation.weights import FOLDER, NAMES, load_weights, read_card, write_card
-from recon_worker.training import segmentation_arms, segmentation_real
+from recon_worker.training import segmentation_arms, segmentation_real, segmentation_series
 from recon_worker.training.segmentation_report import summary, write_report
 from recon_worker.training.spine_images import LabelledSlice
 
@@ -44,6 +44,8 @@ def evaluate(slices: list[LabelledSlice], folder: Path, *, say: Say, quick: bool
         numbers["dice_by_contrast"] = segmentation_real.means(segmentation_real.in_convention(rows), "contrast")
         numbers["bodies"], numbers["merged"] = bodies, merged
         numbers["volumes"] = segmentation_real.volumes(bodies)
+        numbers["series"] = segmentation_series.measured_series(all_cases, weights)
+        numbers["drawn_discs"] = segmentation_series.drawn_discs(all_cases, weights)
         numbers["worst"] = segmentation_real.worst(segmentation_real.in_convention(rows))
         contact_sheet(all_cases, numbers["worst"], weights, folder / "real-worst.png")
     subjects = 1 if quick else SUBJECTS
@@ -51,6 +53,9 @@ def evaluate(slices: list[LabelledSlice], folder: Path, *, say: Say, quick: bool
     numbers["arms"], numbers["arms_remarks"] = arms, remarks
     numbers["arms_against_truth"] = segmentation_arms.against_truth(arms)
     numbers["arms_against_standard"] = segmentation_arms.against_standard(arms)
+    if not quick:
+        small, _ = segmentation_arms.simulated_arms(SUBJECTS, say, size="small")
+        numbers["small_arms_against_standard"] = segmentation_arms.against_standard(small)
     numbers["minutes"] = round((time.monotonic() - began) / 60, 1)
     lines = summary(numbers)
     for line in lines:

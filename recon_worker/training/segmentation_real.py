@@ -169,7 +169,7 @@ def bodies_against_masks(all_cases: list[Case], weights: dict[str, Weights]) -> 
         affine[0, 0], affine[2, 1], affine[1, 2] = case.spacing_mm[0], -case.spacing_mm[1], case.spacing_mm[2]
         spine = name_levels(pieces["bodies"], pieces["discs"], affine)
         truth = case.truth["bodies"]
-        numbers = _from_below(truth)
+        numbers = from_below(truth)
         touched = [
             sum(float((instance.mask & (truth == number)).sum() > 0.3 * (truth == number).sum()) for number in numbers)
             for instance in pieces["bodies"]
@@ -206,7 +206,8 @@ def bodies_against_masks(all_cases: list[Case], weights: dict[str, Weights]) -> 
     return rows, merged
 
 
-def _from_below(truth: Labels) -> list[int]:
+def from_below(truth: Labels) -> list[int]:
+    """Numbers of the labels `[slice, row, column]`, the lowest structure first."""
     numbers = [int(number) for number in np.unique(truth[truth > 0])]
     return sorted(numbers, key=lambda number: -float(np.nonzero(truth == number)[1].mean()))
 

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageOps
 
 from recon_worker.segmentation.weights import FOLDER, NAMES, load_weights, read_card, write_card
 from recon_worker.training import segmentation_arms, segmentation_real, segmentation_series
+from recon_worker.training.mask_agreement import agreement
 from recon_worker.training.segmentation_report import summary, write_report
 from recon_worker.training.spine_images import LabelledSlice
 
@@ -46,6 +47,8 @@ def evaluate(slices: list[LabelledSlice], folder: Path, *, say: Say, quick: bool
         numbers["volumes"] = segmentation_real.volumes(bodies)
         numbers["series"] = segmentation_series.measured_series(all_cases, weights)
         numbers["drawn_discs"] = segmentation_series.drawn_discs(all_cases, weights)
+        say("how far the masks agree among themselves")
+        numbers["agreement"] = [row for kind in NAMES for row in agreement(slices, kind, weights[kind])]
         numbers["worst"] = segmentation_real.worst(segmentation_real.in_convention(rows))
         contact_sheet(all_cases, numbers["worst"], weights, folder / "real-worst.png")
     subjects = 1 if quick else SUBJECTS

@@ -176,6 +176,10 @@ def write_report(path: Path, numbers: dict[str, Any]) -> None:
     tables: list[tuple[str, list[Row] | None]] = [
         ("Dice by data set (mean over patients; lowest patient)", numbers.get("dice_by_source")),
         ("Dice by contrast", numbers.get("dice_by_contrast")),
+        (
+            "How far the masks agree: Dice as it is, and at the shift and threshold that suit each patient's own mask",
+            numbers.get("agreement"),
+        ),
         ("The ten worst cases (contact sheet: `real-worst.png`, not in the repository)", numbers.get("worst")),
         ("Body volumes against manual masks", numbers.get("volumes")),
         ("Simulated studies: against the truth", numbers["arms_against_truth"]),

@@ -18,7 +18,10 @@ STANDS_OUT = {"disc": 3.0, "body": 0.15}
 """Difference from the reference arm that is worth a look: millimetres of height, part of the volume."""
 DIGITS = {"disc": 1, "body": 1}
 UNITS = {"disc": "mm", "body": "cm³"}
-NO_CALL_TO_LOOK = ("Cut by the field of view", "With a signal void", "Found in part", "Levels above T12 show")
+NO_CALL_TO_LOOK = (
+    "Cut by the field of view", "With a signal void", "Found in part", "Much smaller than the bodies beside",
+    "Large in an outermost slice", "Levels above T12 show",
+)  # fmt: skip
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
 COUNTS_NOWHERE = "the level counts in no arm's comparison"
 WHY_NOT = {"measured": "at one level with another", "cut": "cut", "excluded": "not measured"}

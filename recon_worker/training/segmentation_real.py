@@ -22,6 +22,7 @@ Mask = npt.NDArray[np.bool_]
 LOWEST_LEVEL = {"VB1": 7, "VB2": 6, "VB3": 6}
 """Level of the lowest labelled body: S1, or L5."""
 OVERLAP = 0.5
+MIDDLE = 0.85
 ALL = "all, in one convention"
 
 
@@ -190,6 +191,8 @@ def bodies_against_masks(all_cases: list[Case], weights: dict[str, Weights]) -> 
             if level < 1:
                 continue
             cube = float(np.prod(case.spacing_mm)) / 1000
+            areas = mask.sum(axis=(1, 2))
+            middle = areas > MIDDLE * areas.max()
             rows.append(
                 {
                     "case": case.name,
@@ -201,6 +204,9 @@ def bodies_against_masks(all_cases: list[Case], weights: dict[str, Weights]) -> 
                     "whole": whole,
                     "manual_cm3": round(float(mask.sum()) * cube, 3),
                     "ours_cm3": None if piece is None else round(float(piece.instance.mask.sum()) * cube, 3),
+                    "middle_error_cm3": None
+                    if piece is None
+                    else round(float(piece.instance.mask[middle].sum() - areas[middle].sum()) * cube, 3),
                 }
             )
     return rows, merged
@@ -217,7 +223,10 @@ def _is_whole(mask: Mask) -> bool:
 
 
 def volumes(rows: list[Row]) -> list[Row]:
-    """Bias, spread and r2 of body volumes against manual masks, by source and contrast, and of all together."""
+    """Bias, spread and r2 of body volumes against manual masks, by source and contrast, and of all together.
+
+    r2 also with the errors of the middle slices alone (over `MIDDLE` of the largest drawn area), and of the others alone.
+    """
     found = []
     groups = sorted({(row["source"], row["contrast"]) for row in rows})
     for source, contrast in [*groups, (ALL, "")]:
@@ -233,6 +242,7 @@ def volumes(rows: list[Row]) -> list[Row]:
         manual = np.array([row["manual_cm3"] for row in held])
         ours = np.array([row["ours_cm3"] for row in held])
         relative = 100 * (ours / manual - 1)
+        in_the_middle = np.array([row["middle_error_cm3"] for row in held])
         found.append(
             {
                 "source": source,
@@ -242,6 +252,8 @@ def volumes(rows: list[Row]) -> list[Row]:
                 "bias_percent": round(float(100 * (ours.sum() / manual.sum() - 1)), 2),
                 "sd_percent": round(float(relative.std(ddof=1)), 2),
                 "r2": round(float(np.corrcoef(manual, ours)[0, 1] ** 2), 4),
+                "r2_with_middle_errors_alone": round(float(np.corrcoef(manual, manual + in_the_middle)[0, 1] ** 2), 4),
+                "r2_with_side_errors_alone": round(float(np.corrcoef(manual, ours - in_the_middle)[0, 1] ** 2), 4),
             }
         )
     return found

@@ -225,7 +225,7 @@ def _is_whole(mask: Mask) -> bool:
 def volumes(rows: list[Row]) -> list[Row]:
     """Bias, spread and r2 of body volumes against manual masks, by source and contrast, and of all together.
 
-    r2 also with the errors of the middle slices alone (over `MIDDLE` of the largest drawn area), and of the others alone.
+    r2 also with the errors of the middle slices alone (over `MIDDLE` of the largest drawn area), and of the others.
     """
     found = []
     groups = sorted({(row["source"], row["contrast"]) for row in rows})

@@ -24,11 +24,15 @@ BEFORE_MM, BEHIND_MM = 25.0, 45.0
 """The sacrum leans back."""
 
 
-def faint_disc_below(body: Instance, probability: Probability, affine: npt.NDArray[np.float64]) -> bool:
-    """Whether discs have some `probability` `[slice, row, column]` below `body`; `affine` leads to LPS millimetres.
+def faint_disc_below(
+    body: Instance, named: list[Instance], probability: Probability, affine: npt.NDArray[np.float64]
+) -> bool:
+    """Whether discs other than the `named` ones have some `probability` `[slice, row, column]` below `body`.
 
-    What was found already is to be blanked in `probability`.
+    `affine` leads to LPS millimetres. A disc that was found and not named counts: it may lie off the line of the
+    bodies because the last of them is missing.
     """
+    probability = np.where(np.any([disc.mask for disc in named], axis=0), np.float32(0), probability)
     slices, rows, columns = (np.arange(size, dtype=np.float64) for size in probability.shape)
 
     def coordinate(axis: int) -> npt.NDArray[np.float64]:

@@ -14,10 +14,11 @@ from recon_worker.morphometry.body_volume import body_volume_cm3
 from recon_worker.morphometry.disc_height import measure_disc
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
+from recon_worker.segmentation.chain import JOINED_BODY, JOINED_DISC
 from recon_worker.segmentation.cleaning import Mask, Probability, instances
 from recon_worker.segmentation.edges_and_voids import PERHAPS_AT_THE_SIDE, Edges, has_void, small_bodies, voids_of
 from recon_worker.segmentation.faint_disc import faint_disc_below
-from recon_worker.segmentation.naming import Named, Spine, name_levels
+from recon_worker.segmentation.naming import TWO_IN_ONE, Named, Spine, name_levels
 from recon_worker.segmentation.probabilities import probabilities
 from recon_worker.segmentation.weights import load_weights
 
@@ -138,13 +139,12 @@ def structures_of(
     along = 1 + edges.spine[0]
     bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"], spine_axis=along)
     discs = instances(disc_probability, spacing, "disc", limits["discs"], spine_axis=along)
-    faint = np.where(np.any([disc.mask for disc in discs], axis=0), 0, disc_probability) if discs else disc_probability
     spine = name_levels(
         bodies,
         discs,
         volume.affine,
-        is_cut=lambda body: edges.cut(body.mask, "body"),
-        has_disc_below=lambda body: faint_disc_below(body, faint, volume.affine),
+        is_cut=lambda body: _cut_in_plane(body.mask, edges),
+        has_disc_below=lambda body, named: faint_disc_below(body, named, disc_probability, volume.affine),
     )
     if len(spine.bodies) < FEWEST_BODIES or len(spine.discs) < FEWEST_DISCS:
         raise InputFault(
@@ -156,13 +156,14 @@ def structures_of(
     voids = voids_of(volume, [body.instance.mask for body in spine.bodies])
     whole = {body.level: body.instance.mask for body in spine.bodies if not edges.cut(body.instance.mask, "body")}
     small = small_bodies(whole, spacing, along)
+    seen_from_end_to_end = {body.level for body in spine.bodies if not _cut_in_plane(body.instance.mask, edges)}
     for named in spine.discs:
         mask = named.instance.mask
         disc_labels[mask] = named.level
         unfit = _unfit(mask, "disc", edges, voids, spacing)
         # Disc k lies between the bodies k and k + 1.
         if unfit is None and any(
-            level not in whole and edges.cut_beside(mask, below=level > named.level)
+            level not in seen_from_end_to_end and edges.cut_beside(mask, below=level > named.level)
             for level in (named.level, named.level + 1)
         ):
             unfit = "cut", "the edge of the field of view cuts the body beside it"
@@ -172,6 +173,8 @@ def structures_of(
         mask = named.instance.mask & (disc_labels == 0)
         body_labels[mask] = named.level
         unfit = _unfit(mask, "body", edges, voids, spacing)
+        if unfit is None and named.unfit is not None:
+            unfit = "excluded", named.unfit
         if unfit is None and named.level in small.pieces:
             unfit = "excluded", A_PIECE
         if unfit is None and named.level in small.crushed:
@@ -186,6 +189,11 @@ def structures_of(
         "thresholds": limits,
     }
     return Segmentation(disc_labels, body_labels, structures, remarks, lineage)
+
+
+def _cut_in_plane(mask: Mask, edges: Edges) -> bool:
+    """Whether rows or columns end in a body, as they may in a disc: not whether it goes on beyond the outer slices."""
+    return edges.cut(mask, "disc")
 
 
 def _unfit(mask: Mask, kind: Kind, edges: Edges, voids: Mask, spacing_mm: tuple[float, float, float]) -> Unfit | None:
@@ -230,6 +238,9 @@ def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
         (VOID, "With a signal void inside and not measured"),
         (A_PIECE, "Found in part and not measured"),
         (CRUSHED, "Much smaller than the bodies beside"),
+        (TWO_IN_ONE, "Perhaps two bodies in one and not measured"),
+        (JOINED_BODY, "Found in pieces and joined"),
+        (JOINED_DISC, "Found in pieces and joined"),
         (GOES_ON, "Large in an outermost slice, perhaps larger than measured"),
     ):
         flagged = [structure.name for structure in structures if flag in structure.flags]

@@ -20,7 +20,7 @@ DIGITS = {"disc": 1, "body": 1}
 UNITS = {"disc": "mm", "body": "cm³"}
 NO_CALL_TO_LOOK = (
     "Cut by the field of view", "With a signal void", "Found in part", "Much smaller than the bodies beside",
-    "Large in an outermost slice", "Levels above T12 show",
+    "Large in an outermost slice", "Perhaps two bodies in one", "Found in pieces", "Levels above T12 show",
 )  # fmt: skip
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
 COUNTS_NOWHERE = "the level counts in no arm's comparison"

@@ -1,4 +1,4 @@
-"""How far S1 and L5 lie back below the bodies above them: `python -m recon_worker.training.sacral_lean`.
+"""How far S1 and L5 lie back below the bodies above them: `python -m recon_worker.training sacral-lean`.
 
 The naming of levels doubts a body that is taken for S1 and lies almost straight below the one above it
 (`segmentation.naming.SACRUM_LEANS_DEGREES`). How often it doubts a true S1, and how often it finds out an L5 that is
@@ -8,22 +8,18 @@ out), and from what the installed networks find and name in slices of SPIDER's S
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TextIO
 
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from recon_worker.data import InputFault, ReconstructionFault, Volume
+from recon_worker.data import InputFault, Volume
 from recon_worker.segmentation.naming import SACRUM_LEANS_DEGREES
 from recon_worker.segmentation.segment import segment
 from recon_worker.training.segmentation_real import LOWEST_LEVEL
 
-DATA = Path("../shared/data")
 NAMES = {7: "S1 below L5", 6: "L5 below L4"}
 
 Points = npt.NDArray[np.float64]
@@ -99,24 +95,3 @@ def measure(data: Path, say: Callable[[str], None]) -> None:
         raise InputFault(f"There are no labelled spines below {data}.", "Name their folder with --data.")
     for line in (*summary(by_masks, "manual masks"), *summary(by_networks, "SPACE, as the networks name them")):
         say(line)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Exit code 0 done, 1 the input is at fault (one sentence on standard error)."""
-    parser = argparse.ArgumentParser(prog="python -m recon_worker.training.sacral_lean", description=__doc__)
-    parser.add_argument("--data", type=Path, default=DATA, help="labelled images")
-    try:
-        measure(parser.parse_args(arguments).data, lambda line: _write(sys.stdout, line))
-    except (InputFault, ReconstructionFault) as fault:
-        _write(sys.stderr, str(fault))
-        return 1
-    return 0
-
-
-def _write(stream: TextIO, line: str) -> None:
-    stream.write(line + "\n")
-    stream.flush()
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -14,6 +14,7 @@ from recon_worker.segmentation.network import Architecture, widened
 from recon_worker.segmentation.weights import FOLDER, NAMES, load_weights, write_weights
 from recon_worker.training.loss_plot import plot_losses
 from recon_worker.training.mask_convention import rims_by_source
+from recon_worker.training.sacral_lean import measure
 from recon_worker.training.segmenter import PEAK_RATE, SegmenterTrainer
 from recon_worker.training.segmenter_card import load_segmenter, new_card
 from recon_worker.training.spine_augmentation import PLANES
@@ -50,6 +51,9 @@ def add_commands(commands: argparse._SubParsersAction[argparse.ArgumentParser], 
     convention = commands.add_parser("mask-convention", help="where the data sets draw their bodies' outlines")
     convention.add_argument("--data", type=Path, default=DATA, help="labelled images")
     convention.set_defaults(command=lambda chosen: _convention(chosen, say))
+    lean = commands.add_parser("sacral-lean", help="how far S1 and L5 lie back below the body above, in real spines")
+    lean.add_argument("--data", type=Path, default=DATA, help="labelled images")
+    lean.set_defaults(command=lambda chosen: measure(chosen.data, say))
     for command in (train, export, evaluate):
         command.add_argument(
             "--data", type=Path, default=DATA, help="labelled images; without them the simulator alone"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from recon_worker.training.sacral_lean import leans_between, main, of_masks, summary
+from recon_worker.training.__main__ import main
+from recon_worker.training.sacral_lean import leans_between, of_masks, summary
 
 
 def drawn(middles: list[tuple[int, int]]) -> np.ndarray:
@@ -33,5 +34,5 @@ def test_the_summary_counts_what_lies_straight():
 
 
 def test_a_folder_without_spines_is_refused_in_words(tmp_path, capsys):
-    assert main(["--data", str(tmp_path)]) == 1
+    assert main(["sacral-lean", "--data", str(tmp_path)]) == 1
     assert "no labelled spines" in capsys.readouterr().err

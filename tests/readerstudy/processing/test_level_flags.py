@@ -10,35 +10,42 @@ from recon_worker.segmentation.cleaning import Instance
 from recon_worker.segmentation.naming import Spine, name_levels
 from recon_worker.segmentation.segment import A_PIECE, VOID
 
-ROWS, COLUMNS = 320, 60
+ROWS, COLUMNS = 320, 100
+S1_BACK = 24
+"""S1 leans back by 31 degrees from L5."""
 AFFINE = np.array([[4.0, 0, 0, 0], [0, 0, 1.0, 0], [0, -1.0, 0, 0], [0, 0, 0, 1]])
 
 
-def block(kind: Any, row: int, *, height: int, width: int = 40) -> Instance:
+def block(kind: Any, row: int, *, height: int, width: int = 40, back: int = 0) -> Instance:
     mask = np.zeros((3, ROWS, COLUMNS), dtype=bool)
-    left = (COLUMNS - width) // 2
+    left = 10 + (40 - width) // 2 + back
     mask[:, row - height // 2 : row + height // 2, left : left + width] = True
     area = float(mask[1].sum())
     return Instance(kind, mask, tuple(np.argwhere(mask).mean(axis=0)), area, 12 * area)
 
 
-def spine(*, without_disc: int = -1, lowest_width: int = 40, **how: Any) -> Spine:
+def spine(*, without_disc: int = -1, lowest_width: int = 40, s1_back: int = S1_BACK, **how: Any) -> Spine:
     """Seven bodies 40 mm apart and the six discs between them; `how` as for `name_levels`."""
-    bodies = [block("body", 30 + 40 * place, height=26) for place in range(7)]
+    bodies = [block("body", 30 + 40 * place, height=26, back=s1_back if place == 6 else 0) for place in range(7)]
     discs = [
-        block("disc", 50 + 40 * place, height=8, width=lowest_width if place == 5 else 40)
+        block(
+            "disc", 50 + 40 * place, height=8, width=lowest_width if place == 5 else 40,
+            back=s1_back // 2 if place == 5 else 0,
+        )
         for place in range(6)
         if place != without_disc
-    ]
+    ]  # fmt: skip
     return name_levels(bodies, discs, AFFINE, **how)
 
 
 @pytest.mark.parametrize(
     "doubt",
     [
-        {"is_cut": lambda body: True}, {"has_disc_below": lambda body: True}, {"lowest_width": 16}, {"without_disc": 5},
+        {"is_cut": lambda body: True}, {"has_disc_below": lambda body, discs: True}, {"lowest_width": 16},
+        {"without_disc": 5}, {"s1_back": 0},
     ],
-    ids=["a sacrum not seen whole", "a faint disc below", "a small lowest disc", "no disc below a full-sized body"],
+    ids=["a sacrum not seen whole", "a faint disc below", "a small lowest disc", "no disc below a full-sized body",
+         "a sacrum straight below"],
 )  # fmt: skip
 def test_every_doubt_about_the_count_is_counted(doubt):
     found = spine(**doubt)

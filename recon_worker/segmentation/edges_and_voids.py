@@ -82,6 +82,13 @@ class Edges:
         length = round(BESIDE_MM / (row, column)[along])
         return Edges(spans[0], spans[1], spans[2], margin, (along, bool(volume.affine[2, 1 + along] < 0)), length)
 
+    def within(self, probability: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """`[slice, row, column]` without what a network sees where there is no picture."""
+        window = tuple(slice(*span) for span in (self.slices, self.rows, self.columns))
+        inside = np.zeros_like(probability)
+        inside[window] = probability[window]
+        return inside
+
     def cut(self, mask: Mask, kind: Kind) -> bool:
         """Whether the structure `[slice, row, column]` goes on beyond the picture, a body also beyond its slices."""
         rows, columns = _extents(mask)

@@ -19,6 +19,9 @@ TOGETHER = 4
 """Slices in one pass."""
 NEIGHBOUR_MM = 4.0
 """The slices before and behind that a network sees lie about this far away: where slices are thinner, not the next."""
+FARTHEST_NEIGHBOUR_MM = 6.0
+"""Where slices are farther apart, each is seen alone: the networks were shown no neighbours beyond this, and a body
+ends between them."""
 
 
 def probabilities(
@@ -46,9 +49,16 @@ def probabilities(
         stack = stack[:, ::-1]
     if not front_first:
         stack = stack[:, :, ::-1]
+    # Borders without any signal, as padding leaves them, are no picture.
+    rows, columns = (np.flatnonzero((stack != 0).any(axis=axes)) for axes in ((0, 2), (0, 1)))
+    if not rows.size:
+        return np.zeros(volume.array.shape, dtype=np.float32)
+    picture = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    whole = np.zeros(stack.shape, dtype=np.float32)
+    stack = stack[:, *picture]
     size = stack.shape[1:]
     device = next(weights.network.parameters()).device
-    result = np.empty(stack.shape, dtype=np.float32)
+    result = whole[:, *picture]
     batches = [range(first, min(first + TOGETHER, len(stack))) for first in range(0, len(stack), TOGETHER)]
     step = neighbour_step(volume.spacing_mm[0])
     with torch.inference_mode():
@@ -68,6 +78,7 @@ def probabilities(
             found = resized(predicted(weights.network, planes), (int(size[0]), int(size[1])))
             result[batch.start : batch.stop] = found.cpu().numpy()
             report(batch.stop / len(stack))
+    result = whole
     if not front_first:
         result = result[:, :, ::-1]
     if not head_first:
@@ -91,8 +102,8 @@ def in_plane(affine: npt.NDArray[np.float64]) -> tuple[bool, bool, bool]:
 
 
 def neighbour_step(slice_distance_mm: float) -> int:
-    """How many slices lie between a slice and the neighbour that a network sees beside it."""
-    return max(1, round(NEIGHBOUR_MM / slice_distance_mm))
+    """How many slices farther the neighbour lies that a network sees beside a slice; 0: it sees none."""
+    return max(1, round(NEIGHBOUR_MM / slice_distance_mm)) if slice_distance_mm <= FARTHEST_NEIGHBOUR_MM else 0
 
 
 def beside(number: int, step: int, count: int) -> tuple[int, int, int]:

@@ -133,9 +133,10 @@ def structures_of(
     """
     limits = thresholds or {"discs": CONFIDENT, "bodies": CONFIDENT}
     spacing = volume.spacing_mm
+    edges = Edges.of(volume)
+    disc_probability, body_probability = edges.within(disc_probability), edges.within(body_probability)
     # What is more likely a disc is not a body: the two networks do not know of each other.
     body_only = np.where((disc_probability > body_probability) & (disc_probability > CONFIDENT), 0, body_probability)
-    edges = Edges.of(volume)
     along = 1 + edges.spine[0]
     bodies = instances(body_only.astype(np.float32), spacing, "body", limits["bodies"], spine_axis=along)
     discs = instances(disc_probability, spacing, "disc", limits["discs"], spine_axis=along)

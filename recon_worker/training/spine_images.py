@@ -18,7 +18,7 @@ import torch
 from scipy import ndimage
 
 from recon_worker.segmentation.normalisation import resized
-from recon_worker.segmentation.probabilities import NEIGHBOUR_MM, beside, neighbour_step
+from recon_worker.segmentation.probabilities import FARTHEST_NEIGHBOUR_MM, NEIGHBOUR_MM, beside, neighbour_step
 from recon_worker.training.mask_convention import INSIDE_MM, moved_outward
 from recon_worker.training.vertebra_bodies import DISC, VERTEBRA, bodies_of, pedicle_band
 
@@ -50,8 +50,8 @@ AS_DRAWN = " as drawn"
 """Of held-out masks that were brought to the common convention there is a second copy, of a source so named."""
 IVD_STEP = 4.4
 """Planes of the IVD set from one acquired plane to the next."""
-LEAST_NEIGHBOUR_MM, MOST_NEIGHBOUR_MM = 2.0, 6.0
-"""A neighbour of a slice lies within these distances."""
+LEAST_NEIGHBOUR_MM = 2.0
+"""A neighbour of a slice is no nearer."""
 BESIDE_MM = 35
 """Unlabelled neighbours above lie within this distance of the spine's line."""
 BEFORE_MM = 30
@@ -194,7 +194,7 @@ def _near(positions_mm: list[float], number: int) -> list[int]:
         distances = {
             other: side * (place - positions_mm[number])
             for other, place in enumerate(positions_mm)
-            if LEAST_NEIGHBOUR_MM <= side * (place - positions_mm[number]) <= MOST_NEIGHBOUR_MM
+            if LEAST_NEIGHBOUR_MM <= side * (place - positions_mm[number]) <= FARTHEST_NEIGHBOUR_MM
         }
         nearest = min(distances, key=lambda other: abs(distances[other] - NEIGHBOUR_MM), default=number)
         found.insert(0 if side < 0 else 2, nearest)

@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 from django.db.models import Manager, Model
 
+from readerstudy.accounts.models import User
 from readerstudy.audit.models import Event
 from readerstudy.processing.measurements import measurement_rows
 from readerstudy.processing.models import MeasuredSeries, Structure
 from readerstudy.statistics.measurements import Measurement
-from readerstudy.studies.models import Study
-from tests.readerstudy.processing.small_study import stored
+from readerstudy.studies.models import Membership, Study
+from tests.readerstudy.processing.small_study import small_study, stored
 from tests.readerstudy.results.graded_study import GradedStudy, graded_study
 from tests.readerstudy.results.measured_study import measure
 from tests.readerstudy.statistics.score_tables import random_scores
@@ -106,6 +107,20 @@ def while_it_waits(patch: pytest.MonkeyPatch, model: type[Model], happens: Calla
         return locked(manager, **more)
 
     patch.setattr(Manager, "select_for_update", wait)
+
+
+OTHERS = ("investigator", "reader", "coordinator of another study", "no coordinator any more")
+"""Who is no coordinator of the study."""
+
+
+def other_person(graded: GradedStudy, who: str) -> User:
+    """One of `OTHERS`."""
+    if who == "coordinator of another study":
+        return small_study().coordinator
+    if who == "no coordinator any more":
+        Membership.objects.filter(user=graded.coordinator).delete()
+        return graded.coordinator
+    return getattr(graded, who)
 
 
 def into(graded: GradedStudy, state: str) -> None:

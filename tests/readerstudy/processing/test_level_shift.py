@@ -15,19 +15,20 @@ from readerstudy.processing.models import MeasuredSeries, Structure
 from readerstudy.processing.services.measurements import DOWN, UP
 from readerstudy.processing.structure_fates import structure_fates
 from readerstudy.results import services as results
-from readerstudy.studies.models import Membership, Study
+from readerstudy.studies.models import Study
 from tests.readerstudy.processing.measured_rows import (
     ARMS,
+    OTHERS,
     SEQUENCES,
     corrections,
     counted,
     into,
     measured_rows,
+    other_person,
     structure,
     while_it_waits,
 )
 from tests.readerstudy.processing.measured_rows import measured_of as series_of
-from tests.readerstudy.processing.small_study import small_study
 
 REASON = "the localizer shows the last rib one lower"
 BY_HAND = ("a Schmorl node", "counted again")
@@ -276,13 +277,6 @@ def test_a_lock_while_the_shift_waits_comes_first(graded, monkeypatch):
     refused(graded, "The study is locked", lambda: shift(graded, UP))
 
 
-@pytest.mark.parametrize("who", ["investigator", "reader", "coordinator of another study", "no coordinator any more"])
+@pytest.mark.parametrize("who", OTHERS)
 def test_only_a_coordinator_of_the_study_shifts(graded, who):
-    if who == "coordinator of another study":
-        actor = small_study().coordinator
-    elif who == "no coordinator any more":
-        actor = graded.coordinator
-        Membership.objects.filter(user=actor).delete()
-    else:
-        actor = getattr(graded, who)
-    refused(graded, "Only a coordinator", lambda: shift(graded, UP, actor=actor))
+    refused(graded, "Only a coordinator", lambda: shift(graded, UP, actor=other_person(graded, who)))

@@ -10,17 +10,18 @@ from readerstudy.audit.services import first_broken_link
 from readerstudy.faults import Refusal
 from readerstudy.processing import services
 from readerstudy.processing.models import Series, Structure
-from readerstudy.studies.models import Membership, Study, Subject
+from readerstudy.studies.models import Study, Subject
 from tests.readerstudy.processing.measured_rows import (
+    OTHERS,
     corrections,
     counted,
     into,
     measured_of,
     measured_rows,
+    other_person,
     structure,
     while_it_waits,
 )
-from tests.readerstudy.processing.small_study import small_study
 
 ALL = {1: 6.0, 2: 7.0, 3: 8.0, 4: 9.0, 5: 10.0, 6: 11.0}
 REASON = "a Schmorl node hides the endplate"
@@ -220,15 +221,9 @@ def test_until_the_lock_they_may_change(graded, act, state):
     assert len(corrections(graded)) == 1
 
 
-@pytest.mark.parametrize("who", ["investigator", "reader", "coordinator of another study", "no coordinator any more"])
+@pytest.mark.parametrize("who", OTHERS)
 def test_only_a_coordinator_of_the_study_corrects(graded, act, who):
-    if who == "coordinator of another study":
-        actor = small_study().coordinator
-    elif who == "no coordinator any more":
-        actor = graded.coordinator
-        Membership.objects.filter(user=actor).delete()
-    else:
-        actor = getattr(graded, who)
+    actor = other_person(graded, who)
     refused(graded, lambda: act(graded, structure(graded, 5), actor), "Only a coordinator")
 
 

@@ -127,6 +127,25 @@ def shift(request: HttpRequest, study_id: UUID, subject_id: UUID, sequence_id: U
     return _back(study_id, measurements.anchor(subject, sequence))
 
 
+@login_required
+@require_POST
+def count(request: HttpRequest, study_id: UUID, subject_id: UUID, sequence_id: UUID) -> HttpResponse:
+    """Confirm the count of levels of a subject and sequence in all arms, or take that back."""
+    subject, sequence = policies.subject_and_sequence_of(_user(request), study_id, subject_id, sequence_id)
+    act, of = request.POST.get("act", ""), {"subject_id": subject.pk, "sequence_id": sequence.pk}
+    if act not in ("confirm", "doubt"):
+        raise Http404
+    try:
+        if act == "confirm":
+            reason, seen = request.POST.get("reason", ""), request.POST.get("seen", "")
+            services.confirm_count(**of, reason=reason, seen=seen, actor=_user(request))
+        else:
+            services.doubt_count(**of, actor=_user(request))
+    except Refusal as refusal:
+        messages.error(request, str(refusal))
+    return _back(study_id, measurements.anchor(subject, sequence))
+
+
 def _back(study_id: UUID, place: str) -> HttpResponse:
     """To where one was on the page."""
     return redirect(reverse("processing:measurements", kwargs={"study_id": study_id}) + f"?shown={place}#{place}")

@@ -9,7 +9,7 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from readerstudy.processing.levels import QUANTITIES, names, quantities
-from readerstudy.processing.models import MeasuredSeries, Structure
+from readerstudy.processing.models import LEVEL_UNSURE, MeasuredSeries, Structure
 from readerstudy.processing.policies import OBJECTS
 from readerstudy.processing.slices import side_by_side
 from readerstudy.studies.models import Sequence, Study, Subject
@@ -23,6 +23,8 @@ NO_CALL_TO_LOOK = (
     "Large in an outermost slice", "Perhaps two bodies in one", "Found in pieces", "Levels above T12 show",
 )  # fmt: skip
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
+OF_THE_COUNT = ("The count of the levels needs a look", "All structures lie")
+"""How remarks begin that hold no longer once a coordinator has confirmed the count."""
 COUNTS_NOWHERE = "the level counts in no arm's comparison"
 WHY_NOT = {"measured": "at one level with another", "cut": "cut", "excluded": "not measured"}
 """By state of a structure, why a level of an arm has no value."""
@@ -95,7 +97,7 @@ def current_measured(study: Study) -> QuerySet[MeasuredSeries]:
     """What was measured in the current series, by subject, sequence and arm."""
     return (
         MeasuredSeries.objects.filter(series__study=study, series__is_current=True)
-        .select_related("series__arm", "series__subject", "series__sequence")
+        .select_related("series__arm", "series__subject", "series__sequence", "count_confirmed_by")
         .prefetch_related("structures__excluded_by")
         .order_by("series__subject__code", "series__sequence__order", "series__arm__order")
     )
@@ -107,13 +109,16 @@ def measured_of(subject: Subject, sequence_id: UUID) -> list[MeasuredSeries]:
 
 
 def as_seen(found: Iterable[MeasuredSeries]) -> str:
-    """Levels and what is left out as they stand, as a short word: another word, and something changed."""
+    """Levels, what is left out and what is confirmed as they stand, as a short word: another word, and something
+    changed."""
+    held = list(found)
     standing = sorted(
         (one.pk, one.effective_level, one.beyond, bool(one.excluded_reason))
-        for measured in found
+        for measured in held
         for one in measured.structures.all()
     )
-    return hashlib.sha256(repr(standing).encode()).hexdigest()[:16]
+    confirmed = sorted((measured.pk, bool(measured.count_confirmed_reason)) for measured in held)
+    return hashlib.sha256(repr((standing, confirmed)).encode()).hexdigest()[:16]
 
 
 def counting(structures: Iterable[Structure]) -> list[Structure]:
@@ -166,6 +171,7 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
         "subject": subject,
         "sequence": sequence,
         "seen": as_seen(here.values()),
+        "count": _count(list(here.values())),
         "can_shift": [arm for arm in arms if arm.id in here and here[arm.id].structures.all()],
         "pictures": pictures,
         "slider": slider,
@@ -173,6 +179,19 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
         "remarks": remarks,
         "attention": attention + sum(bool(_looks(measured)) for measured in here.values()),
     }
+
+
+def _count(measured: list[MeasuredSeries]) -> dict[str, Any]:
+    """Whether the count of levels is `unsure`, and who `confirmed` it, when and why, if all arms are."""
+    found = [one for one in measured if one.structures.all()]
+    unsure = any(one.level_is_unsure for each in found for one in each.structures.all())
+    confirmed = found[0] if found and all(one.count_confirmed_reason for one in found) else None
+    return {"unsure": unsure or any(_of_the_count(one) for one in found), "confirmed": confirmed}
+
+
+def _of_the_count(measured: MeasuredSeries) -> list[str]:
+    """Remarks on the whole series that the coordinator settles by confirming the count."""
+    return [text for text in measured.remarks if text.startswith(OF_THE_COUNT)]
 
 
 def _series(measured: MeasuredSeries | None) -> Any:
@@ -195,7 +214,9 @@ def _fault(measured: MeasuredSeries) -> list[str]:
 
 def _looks(measured: MeasuredSeries) -> list[str]:
     """What is said of the whole series and to be looked at."""
-    return [*(text for text in measured.remarks if not text.startswith(NO_CALL_TO_LOOK)), *_fault(measured)]
+    settled = _of_the_count(measured) if measured.count_confirmed_reason else []
+    told = [text for text in measured.remarks if not text.startswith(NO_CALL_TO_LOOK) and text not in settled]
+    return [*told, *_fault(measured)]
 
 
 def _table(kind: str, arms: list[Any], here: dict[Any, MeasuredSeries], reference: Any) -> dict[str, Any]:
@@ -253,9 +274,12 @@ def _cell(
     for one in structures or []:
         value = one.measures.get(quantity) if one.state == Structure.State.MEASURED else None
         cut = one.state == Structure.State.CUT  # its state says so
-        looks = [flag for flag in one.flags if not (cut and "field of view" in flag)]
+        # A doubt about the count is one of the whole series, and marked there.
+        doubts = [flag for flag in one.flags if LEVEL_UNSURE in flag]
+        looks = [flag for flag in one.flags if flag not in doubts and not (cut and "field of view" in flag)]
         if one.matched_level and not one.corrected_level:
-            looks.append(f"named {names(kind)[one.level]} in its own series, matched by position")
+            renamed = f"named {names(kind)[one.level]} in its own series, matched by position"
+            (doubts if one.measured.count_confirmed_reason else looks).append(renamed)
         if claims > 1 and not one.excluded_reason:
             looks.append("two structures of the series have this level: none counts")
         if value is not None and base and not is_reference:
@@ -263,6 +287,8 @@ def _cell(
             if abs(difference) > (STANDS_OUT[kind] if kind == "disc" else STANDS_OUT[kind] * base):
                 looks.append(f"{difference:+.{DIGITS[kind]}f} {UNITS[kind]} from the reference")
         told = [] if one.state == Structure.State.MEASURED else [one.get_state_display()]
+        if doubts and one.measured.count_confirmed_reason:
+            doubts.append("the count of levels is confirmed")
         if one.corrected_level:
             found = names(kind)[one.matched_level or one.level]
             told.append(f"corrected by hand, found as {found}: {one.corrected_reason}".removesuffix(": "))
@@ -272,7 +298,7 @@ def _cell(
             {
                 "structure": one,
                 "value": None if value is None else f"{float(value):.{DIGITS[kind]}f}",
-                "notes": [*told, *looks],
+                "notes": [*told, *doubts, *looks],
                 "look": bool(looks) and not one.excluded_reason,
                 "excluded": one.excluded_reason,
             }

@@ -140,6 +140,11 @@ class Series(models.Model):
         ]
 
 
+LEVEL_UNSURE = "check the level"
+"""Every flag of the recon worker that the count of the levels is unsure says so: the sacrum is not seen whole, the
+anatomy may be transitional, or something like a disc shows below the lowest body."""
+
+
 class MeasuredSeries(models.Model):
     """What was found when the discs and vertebral bodies of a series were measured, or why they could not be."""
 
@@ -150,6 +155,11 @@ class MeasuredSeries(models.Model):
     sheet = models.JSONField(null=True, help_text="Where the slices lie on it (docs/contracts); null: not told.")
     fault_message = models.TextField(blank=True)
     fault_action = models.TextField(blank=True)
+    count_confirmed_reason = models.TextField(
+        blank=True, help_text="How the coordinator knows that the levels are counted right; empty: not confirmed."
+    )
+    count_confirmed_by = models.ForeignKey(User, null=True, on_delete=models.PROTECT, related_name="+")
+    count_confirmed_at = models.DateTimeField(null=True)
 
     @property
     def lineage(self) -> dict[str, Any] | None:
@@ -199,6 +209,12 @@ class Structure(models.Model):
             models.UniqueConstraint(fields=["measured", "kind", "level"], name="processing_structure_unique_level"),
             models.CheckConstraint(condition=Q(level__gte=1) & Q(level__lte=7), name="processing_structure_level"),
         ]
+
+    @property
+    def level_is_unsure(self) -> bool:
+        """Whether the count of levels is in doubt, and no coordinator has confirmed it or given this one a level."""
+        doubted = any(LEVEL_UNSURE in flag for flag in self.flags)
+        return doubted and self.corrected_level is None and not self.measured.count_confirmed_reason
 
     @property
     def effective_level(self) -> int:

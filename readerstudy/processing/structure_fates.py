@@ -20,9 +20,6 @@ value: it counts; cut: by the field of view; not_measured: a signal void lies in
 left_out: by the coordinator, with a reason, in this arm or wherever it was found; same_level: two structures claim it;
 not_found: seen in another arm alone; series_not_measured: the arm's whole series could not be measured, or is missing.
 """
-LEVEL_UNSURE = "check the level"
-"""Every flag of the recon worker that the count of the levels is unsure says so: the sacrum is not seen whole, the
-anatomy may be transitional, or something like a disc shows below the lowest body."""
 
 
 def structure_fates(study: Study) -> list[dict[str, Any]]:
@@ -30,8 +27,9 @@ def structure_fates(study: Study) -> list[dict[str, Any]]:
 
     `series`, and of those `series_failed`; `levels`: of all subjects, seen in any arm; a count for each of FATES, which
     add up to `levels`; `matched`: with a value in every arm that has any, the n of table 6; `level_unsure`: of those
-    with a value, how many carry a flag that the count of the levels is unsure; `reasons`: of levels that are left out
-    and of series that failed, in words, with how often, most often first.
+    with a value, how many carry a flag that the count of the levels is unsure, which the coordinator has neither
+    confirmed nor corrected; `reasons`: of levels that are left out and of series that failed, in words, with how often,
+    most often first.
     """
     arms = list(study.arms.filter(series__study=study, series__is_current=True).distinct().order_by("order"))
     held: dict[Any, dict[tuple[Any, Any], MeasuredSeries]] = {}
@@ -60,7 +58,7 @@ def structure_fates(study: Study) -> list[dict[str, Any]]:
                         "levels": len(fates[arm.pk]),
                         **{fate: counts[fate] for fate in FATES},
                         "matched": len(matched),
-                        "level_unsure": sum(_level_is_unsure(one) for each in mine for one in _with_value(kind, each)),
+                        "level_unsure": sum(one.level_is_unsure for each in mine for one in _with_value(kind, each)),
                         "reasons": _reasons(kind, mine),
                     }
                 )
@@ -97,10 +95,6 @@ def _fates(
 def _with_value(kind: str, measured: MeasuredSeries) -> list[Structure]:
     structures = [one for one in measured.structures.all() if one.kind == kind]
     return [one for one in counting(structures) if QUANTITIES[Structure.Kind(kind)] in one.measures]
-
-
-def _level_is_unsure(structure: Structure) -> bool:
-    return any(LEVEL_UNSURE in flag for flag in structure.flags)
 
 
 def _of_series(structures: list[Structure], kind: str) -> dict[int, str]:

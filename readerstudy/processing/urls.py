@@ -29,5 +29,10 @@ urlpatterns = [
         measurement_views.shift,
         name="shift-levels",
     ),
+    path(
+        "studies/<uuid:study_id>/measurements/<uuid:subject_id>/<uuid:sequence_id>/count",
+        measurement_views.count,
+        name="count",
+    ),
     path("api/processing/<uuid:study_id>/status", views.status, name="status"),
 ]

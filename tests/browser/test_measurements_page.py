@@ -18,7 +18,7 @@ from recon_worker.morphometry.structures import Structure
 from recon_worker.overlay import write_contact_sheet
 from tests.application import front_end_is_built
 from tests.browser.chromium import Watched, until
-from tests.readerstudy.processing.measured_rows import corrections, counted, measured_rows, structure
+from tests.readerstudy.processing.measured_rows import corrections, counted, doubted, measured_rows, structure
 from tests.readerstudy.processing.small_study import stored
 
 pytestmark = [
@@ -151,6 +151,30 @@ def test_a_count_that_is_one_off_is_put_right_with_one_form(browser, live_server
         assert counted(graded) == {level: level + 6.0 for level in range(1, 6)}
         assert counted(graded, arm="Standard") == {level: level + 5.0 for level in range(1, 7)}
         assert [event.action for event in corrections(graded)] == ["processing.levels_shifted"]
+
+
+@pytest.mark.parametrize("width", [1440, 1024, 700])
+def test_a_doubted_count_is_confirmed_by_keyboard(browser, live_server, client, width):
+    graded = measured_rows()
+    doubted(graded)
+    with opened(browser, live_server, client, graded, width) as watched:
+        page = watched.page
+        card = page.locator(".measured").first
+        assert card.get_by_text("3 to look at").count() == 1
+        field = card.get_by_label("The count is right, as I know from")
+        field.focus()
+        page.keyboard.type("the last rib on the localizer")
+        assert not page.evaluate(TOO_WIDE)
+        page.keyboard.press("Enter")
+        until(lambda: card.get_by_text("nothing stands out").count() == 1, says="A confirmed count")
+        assert "Count confirmed by coordinator on" in card.locator(".count").inner_text()
+        assert not page.evaluate(TOO_WIDE)
+        card.get_by_role("button", name="Take back").click()
+        until(lambda: card.get_by_text("3 to look at").count() == 1, says="A doubt again")
+        assert [event.action for event in corrections(graded)] == [
+            "processing.count_confirmed",
+            "processing.count_doubted",
+        ]
 
 
 @pytest.mark.parametrize("width", [1440, 700])

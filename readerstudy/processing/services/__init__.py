@@ -1,5 +1,6 @@
 """The only writers of jobs and series."""
 
+from readerstudy.processing.services.counts import confirm_count, doubt_count, shift_levels
 from readerstudy.processing.services.events import record
 from readerstudy.processing.services.jobs import (
     cancel,
@@ -12,14 +13,15 @@ from readerstudy.processing.services.measurements import (
     correct_level,
     exclude_structure,
     include_structure,
-    shift_levels,
 )
 from readerstudy.processing.services.recovery import reconcile, remove_leftovers
 from readerstudy.processing.services.removal import remove_file
 
 __all__ = [
     "cancel",
+    "confirm_count",
     "correct_level",
+    "doubt_count",
     "exclude_structure",
     "follow_design",
     "include_structure",

@@ -24,6 +24,8 @@ ACTIONS = (
     "processing.structure_excluded",
     "processing.structure_included",
     "processing.levels_shifted",
+    "processing.count_confirmed",
+    "processing.count_doubted",
 )
 
 
@@ -90,6 +92,18 @@ def counted(graded: GradedStudy, *, arm: str = "Fast", quantity: str = "disc_hei
         for row in measurement_rows(graded.study)
         if (row["arm"], row["patient"], row["quantity"], row["sequence"]) == (arm, "P01", quantity, "SAG T1")
     }
+
+
+DOUBT = "the sacrum is not seen whole, and the levels are counted from it: check the level"
+
+
+def doubted(graded: GradedStudy, *, arms: tuple[str, ...] = ARMS, patient: str = "P01") -> None:
+    """The count of SAG T1 in these arms as the recon worker flags one that it is not sure of."""
+    for arm in arms:
+        measured = measured_of(graded, arm=arm, patient=patient)
+        measured.structures.update(flags=[DOUBT])
+        remarks = [f"The count of the levels needs a look: {DOUBT}."]
+        MeasuredSeries.objects.filter(pk=measured.pk).update(remarks=remarks)
 
 
 def corrections(graded: GradedStudy) -> list[Event]:

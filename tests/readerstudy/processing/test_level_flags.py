@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from readerstudy.processing.structure_fates import LEVEL_UNSURE
+from readerstudy.processing.models import LEVEL_UNSURE
 from recon_worker.segmentation.cleaning import Instance
 from recon_worker.segmentation.naming import Spine, name_levels
 from recon_worker.segmentation.segment import A_PIECE, VOID

@@ -12,7 +12,7 @@ from readerstudy.processing import services
 from readerstudy.processing.levels import names
 from readerstudy.processing.measurements import as_seen, measured_of, measurement_rows
 from readerstudy.processing.models import MeasuredSeries, Structure
-from readerstudy.processing.services.measurements import DOWN, UP
+from readerstudy.processing.services.counts import DOWN, UP
 from readerstudy.processing.structure_fates import structure_fates
 from readerstudy.results import services as results
 from readerstudy.studies.models import Study

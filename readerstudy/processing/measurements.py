@@ -159,12 +159,12 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
         for arm, place in zip(arms, places, strict=True)
     ]
     tables = [_table(kind, arms, here, reference) for kind in ("disc", "body")]
-    remarks = [
-        {"arm": arm.name, "text": text, "look": text in _looks(here[arm.id])}
-        for arm in arms
-        if arm.id in here
-        for text in [*here[arm.id].remarks, *_fault(here[arm.id])]
-    ]
+    said: dict[tuple[str, bool], list[str]] = {}
+    for arm in arms:
+        if arm.id in here:
+            looks = _looks(here[arm.id])
+            for text in [*here[arm.id].remarks, *_fault(here[arm.id])]:
+                said.setdefault((text, text in looks), []).append(arm.name)
     attention = sum(cell["attention"] for table in tables for row in table["rows"] for cell in row["cells"])
     return {
         "anchor": anchor(subject, sequence),
@@ -176,7 +176,7 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
         "pictures": pictures,
         "slider": slider,
         "tables": tables,
-        "remarks": remarks,
+        "remarks": [{"arms": held, "text": text, "look": look} for (text, look), held in said.items()],
         "attention": attention + sum(bool(_looks(measured)) for measured in here.values()),
     }
 

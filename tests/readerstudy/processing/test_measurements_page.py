@@ -405,6 +405,13 @@ def test_what_is_remarked_on_a_series_is_to_be_looked_at_once(graded):
     assert shown(graded).count('class="remark look"') == 2
 
 
+def test_what_is_remarked_on_several_arms_is_said_once(graded):
+    for arm, remarks in (("Standard", ["Not found: L3."]), ("Fast", ["Not found: L3.", "Not found: L4."])):
+        MeasuredSeries.objects.filter(pk=measured_of(graded, arm=arm).pk).update(remarks=remarks)
+    text = words_of(shown(graded))
+    assert text.count("Not found: L3.") == 1 and "Standard, Fast Not found: L3. Fast Not found: L4." in text
+
+
 def test_a_level_that_another_arm_has_is_to_be_looked_at_where_it_was_not_found(graded):
     structure(graded, 4, kind="body").delete()
     here = cells(graded, "body")

@@ -37,8 +37,9 @@ WHOLE_ACROSS, WHOLE_IN_DEPTH = 0.65, 0.7
 a body."""
 OF_A_SLICE = 0.25
 """A body reaches as far as slices in which it has this part of its largest area."""
-SMALL = 0.4
-"""Of the median volume of the bodies beside it: what is smaller and reaches as far as they do may be crushed."""
+SMALL = 0.6
+"""Of the median volume of the bodies beside it: what is smaller and reaches as far as they do may be crushed, or the
+upper or lower part of a body. The smallest of whole bodies is in the segmenters' report."""
 VOID_PART = 0.12
 """Of a structure's volume: a larger void leaves no measurement."""
 
@@ -165,7 +166,7 @@ class Small:
     pieces
         Of which only a piece was found: they reach less far through the slices, or from front to back.
     crushed
-        That reach as far and have much less volume, as a crushed vertebra has.
+        That reach as far and have much less volume, as a crushed vertebra has, or half a body.
     """
 
     pieces: frozenset[int]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
+from recon_worker.segmentation.edges_and_voids import NEXT_LEVELS, SMALL
 from recon_worker.training.mask_convention import INSIDE_MM
 from recon_worker.training.report import Row, table, verdict
 from recon_worker.training.segmentation_real import in_convention
@@ -146,6 +148,8 @@ def _bodies(numbers: dict[str, Any]) -> list[str]:
         f"levels named right: {len(named)} of {len(found)} bodies found ({100 * share:.1f} %, bar 99 %): "
         f"{verdict(share >= NAMING_BAR)}; {len(rows) - len(found)} of {len(rows)} labelled bodies not found",
         f"two bodies merged: {merged} (bar 0): {verdict(merged == 0)}",
+        f"of the median volume of those beside it the smallest drawn body has {_smallest(rows, 'manual_cm3'):.2f}, the "
+        f"smallest of ours {_smallest(rows, 'ours_cm3'):.2f} (below {SMALL} it is flagged)",
     ]
     for row in numbers["volumes"]:
         whose = f"body volume against manual masks, {row['source']} {row['contrast']}".strip()
@@ -161,6 +165,20 @@ def _bodies(numbers: dict[str, Any]) -> list[str]:
             + verdict(row["r2"] >= VOLUME_R2_BAR)
         )
     return lines
+
+
+def _smallest(rows: list[Row], volume: str) -> float:
+    """The least volume of a body as a part of the median of those beside it."""
+    held: dict[tuple[str, str], dict[int, float]] = {}
+    for row in rows:
+        if row[volume]:
+            held.setdefault((row["source"], row["case"]), {})[row["level"]] = row[volume]
+    parts = []
+    for bodies in held.values():
+        for level, value in bodies.items():
+            beside = [other for at, other in bodies.items() if at != level and abs(at - level) <= NEXT_LEVELS]
+            parts += [value / median(beside)] if beside else []
+    return min(parts)
 
 
 def write_report(path: Path, numbers: dict[str, Any]) -> None:

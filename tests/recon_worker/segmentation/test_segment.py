@@ -213,13 +213,14 @@ def test_small_bodies_are_judged_by_those_beside_them():
     whole = box(10, 26, 34)
     spacing = (4.0, 1.0, 1.0)
     pieces = {"half of the slices": box(6, 26, 34), "half of its depth": box(10, 26, 22)}
-    kept = {"crushed": box(10, 9, 34), "lower": box(10, 12, 34), "a little narrower": box(7, 26, 30)}
+    crushed = {"crushed": box(10, 9, 34), "half of its height": box(10, 13, 34)}
+    kept = {**crushed, "lower": box(10, 17, 34), "a little narrower": box(7, 26, 30)}
     for name, mask in (pieces | kept).items():
         for axis, turned in ((1, mask), (2, mask.transpose(0, 2, 1))):
             beside = whole if axis == 1 else whole.transpose(0, 2, 1)
             found = small_bodies({2: beside, 3: turned, 4: beside, 5: beside}, spacing, axis)
             assert found.pieces == ({3} if name in pieces else set()), name
-            assert found.crushed == ({3} if name == "crushed" else set()), name
+            assert found.crushed == ({3} if name in crushed else set()), name
     # Two of three crushed bodies in a row do not make the third one large.
     row = {1: whole, 2: box(10, 9, 34), 3: box(10, 9, 34), 4: whole, 5: whole}
     assert small_bodies(row, spacing, 1).crushed == {2, 3}

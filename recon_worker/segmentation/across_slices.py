@@ -45,6 +45,9 @@ BEFORE_MM = 4.0
 whole pixels."""
 LEAST_PIXELS = 1.5
 """An outline may always move by so many pixels."""
+WHOLE, GROWS_FROM_ITS_END = 0.6, 3.0
+"""A structure that has not yet had this part of the median piece is seen at its rounded end, as where the spine leaves
+the first slice: from there it grows so much."""
 SHRUNK = {"body": 0.7, "disc": 0.25}
 GROWN = {"body": 1.3, "disc": 1.5}
 """A structure that has shrunk to less than this part of its largest area, and then grows by this factor, has ended.
@@ -70,7 +73,7 @@ def joined(
     result = np.zeros(pieces.shape, dtype=np.int32)
     if not pieces.any():
         return result
-    middle = _first(pieces)
+    middle, usual = _first(pieces)
     result[middle] = _renumbered(pieces[middle], 0)
     used = int(result.max())
     back = max(1, round(BEFORE_MM / spacing_mm[0]))
@@ -78,7 +81,8 @@ def joined(
         for index in range(middle + step, len(pieces) if step > 0 else -1, step):
             while pair := _divided(pieces[index], result, index - step, spacing_mm, kind, spine_axis):
                 result[result == pair[1]] = pair[0]
-            reaches = _reaches(result, index, step, min(back, abs(index - middle)), spacing_mm)
+            grows = {label: _grows(result == label, usual) for label in _labels(result[index - step])}
+            reaches = _reaches(result, index, step, min(back, abs(index - middle)), grows, spacing_mm)
             found, used = _continued(pieces[index], depth[index], result[index - step], reaches, used)
             if abs(index - middle) > 1:
                 _bridge(found, result, index, step)
@@ -89,13 +93,22 @@ def joined(
     return result
 
 
-def _first(pieces: Labels) -> int:
-    """The slice to begin with: of those that show most structures the middle one."""
+def _first(pieces: Labels) -> tuple[int, float]:
+    """The slice to begin with: of those that show most structures the middle one; and the median piece, in pixels."""
     sizes = [np.bincount(section.ravel())[1:] for section in pieces]
     usual = float(np.median(np.concatenate([held[held > 0] for held in sizes])))
     counts = np.array([(held > LARGE * usual).sum() for held in sizes])
     most = np.flatnonzero(counts == counts.max())
-    return int(most[len(most) // 2])
+    return int(most[len(most) // 2]), usual
+
+
+def _labels(section: npt.NDArray[np.int32]) -> list[int]:
+    return [int(label) for label in np.unique(section[section > 0])]
+
+
+def _grows(structure: Mask, usual: float) -> float:
+    """How far a structure may reach beyond its outline, as a part of the distance."""
+    return GROWS if structure.sum(axis=(1, 2)).max() >= WHOLE * usual else GROWS_FROM_ITS_END
 
 
 def _continued(
@@ -177,21 +190,24 @@ def _side_by_side(one: Mask, other: Mask, spine_axis: int) -> bool:
 
 
 def _reaches(
-    structures: Labels, index: int, step: int, back: int, spacing_mm: tuple[float, float, float]
+    structures: Labels,
+    index: int,
+    step: int,
+    back: int,
+    grows: dict[int, float],
+    spacing_mm: tuple[float, float, float],
 ) -> dict[int, Mask]:
     """How far each structure of the slice before may reach in slice `index`, by its outline there and `back` slices
-    before."""
+    before, and by how much it `grows`."""
     found = {}
-    for label in np.unique(structures[index - step]):
-        if not label:
-            continue
+    for label, part in grows.items():
         reach = np.ones(structures.shape[1:], dtype=bool)
         for slices in {1, back}:
             outline = structures[index - slices * step] == label
             if outline.any():
                 away = ndimage.distance_transform_edt(~convex_hull_image(outline), sampling=spacing_mm[1:])
-                reach &= away <= max(GROWS * slices * spacing_mm[0], LEAST_PIXELS * max(spacing_mm[1:]))
-        found[int(label)] = reach
+                reach &= away <= max(part * slices * spacing_mm[0], LEAST_PIXELS * max(spacing_mm[1:]))
+        found[label] = reach
     return found
 
 

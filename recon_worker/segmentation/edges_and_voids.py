@@ -11,18 +11,27 @@ from scipy import ndimage
 from skimage.morphology import convex_hull_image
 
 from recon_worker.data import Volume
-from recon_worker.morphometry.structures import Kind
 from recon_worker.segmentation.cleaning import Mask, disk
+from recon_worker.segmentation.picture import Picture, picture_of
 
 EDGE_MM = 2.0
 """Networks and smoothing draw back from the edge of the picture: what ends this near goes on outside."""
 CUT_AT_THE_SIDE = 0.6
-"""A body whose area in the first or last slice is more than this part of its largest goes on outside."""
+"""What has more than this part of its largest area in the first or last slice goes on outside."""
 PERHAPS_AT_THE_SIDE = 0.25
-"""From this part on it may: a whole body's last slice can show as much, and so can one with a slice missing."""
+"""From this part on it may: the last slice of a whole one can show as much, and so can one with a slice missing."""
 VOID_LEVEL = 0.12
 """Signal below this part of the bodies' median at the same height is void, as metal makes it. At the same height: the
 signal of a surface coil falls off towards the ends of the picture."""
+LOW_PASS_MM = 1.0
+"""Standard deviation of the low-pass before signal is compared: a void is full of noise in a noisy series."""
+FLOOR_OF_NOISE, HIGHEST_FLOOR = 1.6, 0.25
+"""Magnitudes of noise alone have 1.25 of its standard deviation in the mean (Gudbjartsson and Patz, Magn Reson Med
+34:910, 1995), and vary; no tissue that shows anything is void, however noisy the series."""
+RIM_MM, RIM_LEVEL = 2.0, 0.4
+"""What the low-pass took from a void's edge: so near, below this part of the bodies' signal."""
+NORMAL_MEDIAN = 0.6745
+"""Median of the magnitude of what is distributed normally, in standard deviations."""
 THINNEST_VOID_MM = 3.0
 """Radius: cortical bone and ligaments are dark too, and thinner."""
 AROUND_MM = 2.0
@@ -40,8 +49,9 @@ OF_A_SLICE = 0.25
 SMALL = 0.6
 """Of the median volume of the bodies beside it: what is smaller and reaches as far as they do may be crushed, or the
 upper or lower part of a body. The smallest of whole bodies is in the segmenters' report."""
-VOID_PART = 0.12
-"""Of a structure's volume: a larger void leaves no measurement."""
+VOID_PART, SOME_VOID = 0.12, 0.05
+"""Of a structure's volume: a larger void leaves no measurement, a smaller one is told. What is dark in and around whole
+structures, such as ligaments and vessels, is less."""
 
 
 @dataclass(frozen=True)
@@ -50,74 +60,69 @@ class Edges:
 
     Attributes
     ----------
-    slices, rows, columns
-        Between which there is a picture: first, one after the last.
-    margin
-        How many rows and columns from the edge are near it.
+    picture
+        Where there is one.
+    near
+        `[row, column]`: pixels near its edge.
     spine
         The axis along the spine (0 rows, 1 columns), and whether it runs towards the feet.
     body_length
         Along that axis, in pixels.
     """
 
-    slices: tuple[int, int]
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    margin: tuple[int, int]
+    picture: Picture
+    near: Mask
     spine: tuple[int, bool]
     body_length: int
 
     @staticmethod
     def of(volume: Volume) -> Edges:
-        """A border without any signal, as padding leaves it, is no picture."""
-        seen = volume.array != 0
-        spans = []
-        for axes in ((1, 2), (0, 2), (0, 1)):
-            places = np.flatnonzero(seen.any(axis=axes))
-            spans.append((int(places[0]), int(places[-1]) + 1))
+        """Of a series that is not empty."""
+        picture = picture_of(volume.array)
         row, column = volume.spacing_mm[1:]
         margin = (max(1, round(EDGE_MM / row)), max(1, round(EDGE_MM / column)))
+        box = np.ones((2 * margin[0] + 1, 2 * margin[1] + 1), dtype=bool)
+        near = ndimage.binary_dilation(~picture.plane, structure=box)
+        near |= ~ndimage.binary_erosion(np.ones_like(near), structure=box)
         # z of LPS grows towards the head.
         along = int(np.argmax(np.abs(volume.affine[2, 1:3])))
         length = round(BESIDE_MM / (row, column)[along])
-        return Edges(spans[0], spans[1], spans[2], margin, (along, bool(volume.affine[2, 1 + along] < 0)), length)
+        return Edges(picture, near, (along, bool(volume.affine[2, 1 + along] < 0)), length)
 
     def within(self, probability: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """`[slice, row, column]` without what a network sees where there is no picture."""
-        window = tuple(slice(*span) for span in (self.slices, self.rows, self.columns))
         inside = np.zeros_like(probability)
-        inside[window] = probability[window]
+        window = slice(*self.picture.slices)
+        inside[window] = np.where(self.picture.plane, probability[window], 0)
         return inside
 
-    def cut(self, mask: Mask, kind: Kind) -> bool:
-        """Whether the structure `[slice, row, column]` goes on beyond the picture, a body also beyond its slices."""
-        rows, columns = _extents(mask)
-        if not rows.size:
-            return False
-        for places, span, margin in zip((rows, columns), (self.rows, self.columns), self.margin, strict=True):
-            if places[0] < span[0] + margin or places[-1] >= span[1] - margin:
-                return True
-        return kind == "body" and self.side_share(mask) > CUT_AT_THE_SIDE
+    def cut(self, mask: Mask) -> bool:
+        """Whether the structure `[slice, row, column]` goes on beyond the picture or its outer slices."""
+        return self.cut_in_plane(mask) or self.side_share(mask) > CUT_AT_THE_SIDE
+
+    def cut_in_plane(self, mask: Mask) -> bool:
+        """Whether rows or columns of the picture end in the structure."""
+        return bool((mask.any(axis=0) & self.near).any())
 
     def side_share(self, mask: Mask) -> float:
         """Area in the first or last slice that shows anything, as a part of the structure's largest."""
         areas = mask.sum(axis=(1, 2))
-        return float(max(areas[: self.slices[0] + 1].max(), areas[self.slices[1] - 1 :].max()) / max(areas.max(), 1))
+        first, end = self.picture.slices
+        return float(max(areas[: first + 1].max(), areas[end - 1 :].max()) / max(areas.max(), 1))
 
     def cut_beside(self, disc: Mask, *, below: bool) -> bool:
         """Whether the picture ends where the body above or below the disc should lie."""
         axis, footwards = self.spine
-        places, span = _extents(disc)[axis], (self.rows, self.columns)[axis]
-        if not places.size:
+        seen, plane = np.asarray(disc.any(axis=0)), self.picture.plane
+        if axis == 1:
+            seen, plane = seen.T, plane.T
+        if not seen.any():
             return False
+        places, plane = np.flatnonzero(seen.any(axis=1)), plane[:, seen.any(axis=0)]
         if below == footwards:
-            return bool(places[-1] >= span[1] - self.body_length)
-        return bool(places[0] < span[0] + self.body_length)
-
-
-def _extents(mask: Mask) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
-    """Rows and columns that the mask reaches."""
-    return np.flatnonzero(mask.any(axis=(0, 2))), np.flatnonzero(mask.any(axis=(0, 1)))
+            end = plane.shape[0] - int(np.argmax(plane[::-1], axis=0).max())
+            return bool(places[-1] >= end - self.body_length)
+        return bool(places[0] < int(np.argmax(plane, axis=0).max()) + self.body_length)
 
 
 def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
@@ -125,8 +130,15 @@ def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
     bodies = [mask for mask in bodies if mask.any()]
     if not bodies:
         return np.zeros(volume.array.shape, dtype=bool)
-    dark = np.asarray(volume.array, dtype=np.float32) < VOID_LEVEL * _usual_signal(volume, bodies)
-    return np.asarray(ndimage.binary_opening(dark, structure=disk(THINNEST_VOID_MM, volume.spacing_mm)), dtype=bool)
+    image, spacing = np.asarray(volume.array, dtype=np.float32), volume.spacing_mm
+    usual = _usual_signal(volume, bodies)
+    low = ndimage.gaussian_filter(image, [0.0, LOW_PASS_MM / spacing[1], LOW_PASS_MM / spacing[2]])
+    inside = np.any(bodies, axis=0)
+    noise = float(np.median(np.abs(image - low)[inside] / np.broadcast_to(usual, image.shape)[inside])) / NORMAL_MEDIAN
+    level = max(VOID_LEVEL, min(FLOOR_OF_NOISE * noise, HIGHEST_FLOOR))
+    opened = ndimage.binary_opening(low < level * usual, structure=disk(THINNEST_VOID_MM, spacing))
+    rim = ndimage.binary_dilation(opened, structure=disk(RIM_MM, spacing)) & (low < RIM_LEVEL * usual)
+    return np.asarray(opened | rim, dtype=bool)
 
 
 def _usual_signal(volume: Volume, bodies: list[Mask]) -> npt.NDArray[np.float32]:
@@ -144,8 +156,8 @@ def _usual_signal(volume: Volume, bodies: list[Mask]) -> npt.NDArray[np.float32]
     return along.astype(np.float32).reshape([-1 if number == axis else 1 for number in range(3)])
 
 
-def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) -> bool:
-    """Whether voids take more than `VOID_PART` of the structure, its surroundings counted in.
+def void_part(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) -> float:
+    """How much void there is in a structure, its surroundings counted in, as a part of its volume.
 
     A network draws around a void, and of a divided structure only a part may be found: in every slice of the structure
     a void is looked for wherever any of its slices shows it, or between.
@@ -154,7 +166,7 @@ def has_void(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) ->
     window = _window(mask, [0, reach.shape[1], reach.shape[2]])
     seen_from_the_side = convex_hull_image(mask[window].any(axis=0))
     inside = ndimage.binary_dilation(seen_from_the_side, structure=reach[0])
-    return bool((inside & voids[window]).sum() > VOID_PART * mask.sum())
+    return float((inside & voids[window]).sum() / max(mask.sum(), 1))
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from recon_worker.data import Volume
 from recon_worker.segmentation.normalisation import normalised, resampled, resized
+from recon_worker.segmentation.picture import picture_of
 from recon_worker.segmentation.weights import Weights
 
 Report = Callable[[float], None]
@@ -49,11 +50,11 @@ def probabilities(
         stack = stack[:, ::-1]
     if not front_first:
         stack = stack[:, :, ::-1]
-    # Borders without any signal, as padding leaves them, are no picture.
-    rows, columns = (np.flatnonzero((stack != 0).any(axis=axes)) for axes in ((0, 2), (0, 1)))
-    if not rows.size:
+    seen_in = picture_of(stack)
+    if not seen_in.plane.any():
         return np.zeros(volume.array.shape, dtype=np.float32)
-    picture = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    # The networks were shown no padding.
+    picture = (slice(*seen_in.rows), slice(*seen_in.columns))
     whole = np.zeros(stack.shape, dtype=np.float32)
     stack = stack[:, *picture]
     size = stack.shape[1:]

@@ -16,7 +16,15 @@ from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
 from recon_worker.segmentation.chain import JOINED_BODY, JOINED_DISC
 from recon_worker.segmentation.cleaning import Mask, Probability, instances
-from recon_worker.segmentation.edges_and_voids import PERHAPS_AT_THE_SIDE, Edges, has_void, small_bodies, voids_of
+from recon_worker.segmentation.edges_and_voids import (
+    PERHAPS_AT_THE_SIDE,
+    SOME_VOID,
+    VOID_PART,
+    Edges,
+    small_bodies,
+    void_part,
+    voids_of,
+)
 from recon_worker.segmentation.faint_disc import faint_disc_below
 from recon_worker.segmentation.naming import TWO_IN_ONE, Named, Spine, name_levels
 from recon_worker.segmentation.probabilities import probabilities
@@ -29,9 +37,10 @@ Unfit = tuple[State, str]
 
 FEWEST_BODIES, FEWEST_DISCS = 2, 1
 VOID = "a signal void lies inside, as metal makes it"
+A_SMALL_VOID = "a small signal void lies inside or beside it"
 A_PIECE = "it reaches less far than the bodies beside it: only a piece of it was found"
 CRUSHED = "it is much smaller than the bodies beside it: crushed, or found in part"
-GOES_ON = "it is large in an outermost slice and may go on beyond it: the volume is the least that it has"
+GOES_ON = "it is large in an outermost slice and may go on beyond it, larger than measured"
 CONFIDENT = 0.5
 
 
@@ -144,7 +153,7 @@ def structures_of(
         bodies,
         discs,
         volume.affine,
-        is_cut=lambda body: _cut_in_plane(body.mask, edges),
+        is_cut=lambda body: edges.cut_in_plane(body.mask),
         has_disc_below=lambda body, named: faint_disc_below(body, named, disc_probability, volume.affine),
     )
     if len(spine.bodies) < FEWEST_BODIES or len(spine.discs) < FEWEST_DISCS:
@@ -155,33 +164,35 @@ def structures_of(
     disc_labels, body_labels = (np.zeros(volume.array.shape, dtype=np.uint8) for _ in range(2))
     structures, remarks = [], list(spine.remarks)
     voids = voids_of(volume, [body.instance.mask for body in spine.bodies])
-    whole = {body.level: body.instance.mask for body in spine.bodies if not edges.cut(body.instance.mask, "body")}
+    whole = {body.level: body.instance.mask for body in spine.bodies if not edges.cut(body.instance.mask)}
     small = small_bodies(whole, spacing, along)
-    seen_from_end_to_end = {body.level for body in spine.bodies if not _cut_in_plane(body.instance.mask, edges)}
+    seen_from_end_to_end = {body.level for body in spine.bodies if not edges.cut_in_plane(body.instance.mask)}
     for named in spine.discs:
         mask = named.instance.mask
         disc_labels[mask] = named.level
-        unfit = _unfit(mask, "disc", edges, voids, spacing)
+        unfit = _unfit(mask, edges, voids, spacing)
         # Disc k lies between the bodies k and k + 1.
         if unfit is None and any(
             level not in seen_from_end_to_end and edges.cut_beside(mask, below=level > named.level)
             for level in (named.level, named.level + 1)
         ):
             unfit = "cut", "the edge of the field of view cuts the body beside it"
+        if unfit is None:
+            named.flags.extend(_perhaps(mask, edges, voids, spacing))
         structures.append(_structure(named, mask, volume, unfit, disc_probability, limits["discs"]))
     for named in spine.bodies:
         # The rim that both claim is the disc's: measured is what is written.
         mask = named.instance.mask & (disc_labels == 0)
         body_labels[mask] = named.level
-        unfit = _unfit(mask, "body", edges, voids, spacing)
+        unfit = _unfit(mask, edges, voids, spacing)
         if unfit is None and named.unfit is not None:
             unfit = "excluded", named.unfit
         if unfit is None and named.level in small.pieces:
             unfit = "excluded", A_PIECE
         if unfit is None and named.level in small.crushed:
             named.flags.append(CRUSHED)
-        if unfit is None and edges.side_share(mask) > PERHAPS_AT_THE_SIDE:
-            named.flags.append(GOES_ON)
+        if unfit is None:
+            named.flags.extend(_perhaps(mask, edges, voids, spacing))
         structures.append(_structure(named, mask, volume, unfit, body_probability, limits["bodies"]))
     remarks += _remarks(structures, spine)
     lineage = {
@@ -192,17 +203,18 @@ def structures_of(
     return Segmentation(disc_labels, body_labels, structures, remarks, lineage)
 
 
-def _cut_in_plane(mask: Mask, edges: Edges) -> bool:
-    """Whether rows or columns end in a body, as they may in a disc: not whether it goes on beyond the outer slices."""
-    return edges.cut(mask, "disc")
-
-
-def _unfit(mask: Mask, kind: Kind, edges: Edges, voids: Mask, spacing_mm: tuple[float, float, float]) -> Unfit | None:
-    if edges.cut(mask, kind):
+def _unfit(mask: Mask, edges: Edges, voids: Mask, spacing_mm: tuple[float, float, float]) -> Unfit | None:
+    if edges.cut(mask):
         return "cut", "cut by the edge of the field of view"
-    if has_void(mask, voids, spacing_mm):
+    if void_part(mask, voids, spacing_mm) > VOID_PART:
         return "excluded", VOID
     return None
+
+
+def _perhaps(mask: Mask, edges: Edges, voids: Mask, spacing_mm: tuple[float, float, float]) -> list[str]:
+    """What may make the measures of a structure wrong."""
+    flags = [GOES_ON] if edges.side_share(mask) > PERHAPS_AT_THE_SIDE else []
+    return flags + ([A_SMALL_VOID] if void_part(mask, voids, spacing_mm) > SOME_VOID else [])
 
 
 def _structure(
@@ -237,6 +249,7 @@ def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
         remarks.append(f"Cut by the field of view and not measured: {', '.join(cut)}.")
     for flag, says in (
         (VOID, "With a signal void inside and not measured"),
+        (A_SMALL_VOID, "With a small signal void inside or beside"),
         (A_PIECE, "Found in part and not measured"),
         (CRUSHED, "Much smaller than the bodies beside"),
         (TWO_IN_ONE, "Perhaps two bodies in one and not measured"),

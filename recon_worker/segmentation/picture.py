@@ -1,0 +1,65 @@
+"""Where a series holds a picture: not in padding, which a scanner, an export or a resampling leaves at its border."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+
+Mask = npt.NDArray[np.bool_]
+
+FAINT = 0.01
+"""Of the brightest signal: noise of one grey level in padding has less, that of a scanner more."""
+BRIGHTEST = 99.0
+"""Percentile."""
+AROUND_PIXELS = 5
+"""A pixel belongs to the picture where most of so many by so many around it show something: letters do not."""
+PART_OF_SLICE = 0.01
+"""A slice of which less shows anything is no picture."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """Where there is a picture.
+
+    Attributes
+    ----------
+    slices
+        Between which slices: first, one after the last.
+    plane
+        `[row, column]`: which pixels show anything in any slice, or lie within such.
+    """
+
+    slices: tuple[int, int]
+    plane: Mask
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Between which rows: first, one after the last."""
+        return _span(np.asarray(self.plane.any(axis=1)))
+
+    @property
+    def columns(self) -> tuple[int, int]:
+        """Between which columns: first, one after the last."""
+        return _span(np.asarray(self.plane.any(axis=0)))
+
+
+def picture_of(array: npt.NDArray[np.generic]) -> Picture:
+    """Where a series `[slice, row, column]` of real values holds a picture.
+
+    Padding has the least value of the series, or hardly more, and any shape. That value need not be 0: stored zeros
+    become the rescale intercept. Of a series that has one value, slices are (0, 0), and no pixel belongs to it.
+    """
+    signal = array.astype(np.float32)
+    signal -= signal.min()
+    shows = signal > FAINT * float(np.percentile(signal, BRIGHTEST))
+    slices = _span(np.asarray(shows.mean(axis=(1, 2)) > PART_OF_SLICE))
+    around = ndimage.uniform_filter(shows.any(axis=0).astype(np.float32), AROUND_PIXELS, mode="nearest")
+    return Picture(slices, np.asarray(ndimage.binary_fill_holes(around > 0.5)))
+
+
+def _span(shown: Mask) -> tuple[int, int]:
+    places = np.flatnonzero(shown)
+    return (int(places[0]), int(places[-1]) + 1) if places.size else (0, 0)

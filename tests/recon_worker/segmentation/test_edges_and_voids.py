@@ -1,0 +1,108 @@
+"""What the picture's edge, padding or a signal void makes unfit has no number, whatever the padding and the noise."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from recon_worker.data import Volume
+from recon_worker.segmentation.edges_and_voids import Edges
+from recon_worker.segmentation.segment import structures_of
+from tests.recon_worker.segmentation.spines import labelled_spine
+from tests.recon_worker.segmentation.test_segment import seen
+
+
+@pytest.mark.parametrize(("planes", "states"), [
+    (slice(2, 14), {"measured"}), (slice(3, 14), {"measured", "cut"}), (slice(5, 14), {"cut"}), (slice(0, 8), {"cut"}),
+    (slice(5, 9), {"cut"}),
+])  # fmt: skip
+def test_a_disc_that_the_outermost_slices_cut_is_not_measured(planes, states):
+    """Its middle is not known then, and its height would be that of another place."""
+    spine = labelled_spine(1)
+    affine = spine.volume.affine.copy()
+    affine[:3, 3] += affine[:3, 0] * planes.start
+    parts = (np.ascontiguousarray(one[planes]) for one in (spine.volume.array, seen(spine.discs), seen(spine.bodies)))
+    image, discs, bodies = parts
+    found = structures_of(Volume(image, affine, spine.volume.slice_thickness_mm), discs, bodies)
+    whole = {one.name: one for one in structures_of(spine.volume, seen(spine.discs), seen(spine.bodies)).structures}
+    assert {one.state for one in found.structures if one.kind == "disc"} == states
+    for one in found.structures:
+        if one.kind == "disc" and one.state == "measured":
+            assert one.measures["disc_height_mm"] == pytest.approx(whole[one.name].measures["disc_height_mm"], rel=0.05)
+            areas = (found.discs == one.level).sum(axis=(1, 2))
+            flagged = any("may go on" in flag for flag in one.flags)
+            assert flagged == (max(areas[0], areas[-1]) > 0.25 * areas.max())
+
+
+PADDING = {
+    "zeros": lambda image, outside: np.where(outside, 0, image),
+    "zeros before a rescale intercept": lambda image, outside: np.where(outside, 0, image) * 2.5 - 7,
+    "the noise of a grey level": lambda image, outside: np.where(
+        outside, np.random.default_rng(1).integers(0, 2, image.shape), image
+    ),
+    "letters in a corner": lambda image, outside: np.where(outside & ~_letters(image.shape), 0, image),
+}
+
+
+def _letters(shape: tuple[int, ...]) -> np.ndarray:
+    shown = np.zeros(shape, dtype=bool)
+    shown[:, 3:9, 4:40:4] = shown[:, -9:-3, 4:40:4] = True
+    return shown
+
+
+@pytest.mark.parametrize("slant", [0.0, 0.15])
+@pytest.mark.parametrize("padding", PADDING)
+def test_what_padding_cuts_has_no_number_whatever_the_padding_is(padding: str, slant: float):
+    """The picture ends in L4: whether the rest is not there or padded, the same is cut."""
+    spine = labelled_spine(1)
+    rows, columns = np.ogrid[: spine.bodies.shape[1], : spine.bodies.shape[2]]
+    _, row, column = np.argwhere(spine.bodies == 5).mean(axis=0)
+    outside = np.broadcast_to(rows - row > slant * (columns - column), spine.bodies.shape)
+    volume = spine.volume.with_array(PADDING[padding](spine.volume.array, outside).astype(np.float32))
+    found = structures_of(volume, seen(spine.discs), seen(spine.bodies))
+    states = {one.centroid_mm[2]: one.state for one in found.structures}
+    assert [states[place] for place in sorted(states)][:3] == ["cut", "cut", "measured"], "L4, the disc above it, L3"
+    kept = {one.kind for one in found.structures if one.state == "measured"}
+    assert kept == {"disc", "body"}
+    assert probabilities_are_nothing_outside(volume, outside)
+
+
+def probabilities_are_nothing_outside(volume: Volume, outside: np.ndarray) -> bool:
+    everything = np.ones(outside.shape, dtype=np.float32)
+    inside = Edges.of(volume).within(everything) > 0
+    near = ndimage.binary_dilation(outside[0], iterations=3)
+    return bool(inside[:, ~near].all()) and inside[outside].mean() < 0.05
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.04, 0.08, 0.15])
+def test_a_void_is_found_in_any_noise(noise: float):
+    """18 mm in L3 through seven slices, as a noisy arm and a denoised one show it (Rician noise)."""
+    spine = labelled_spine(1)
+    plane, row, column = np.argwhere(spine.bodies == 4).mean(axis=0).astype(int)
+    rows, columns = np.ogrid[: spine.bodies.shape[1], : spine.bodies.shape[2]]
+    image = spine.volume.array.astype(np.float32)
+    signal = float(np.median(image[spine.bodies > 0]))
+    draw = np.random.default_rng(3).normal(0, noise * signal, (2, *image.shape))
+
+    def states(image: np.ndarray) -> dict[str, str]:
+        noisy = np.hypot(image + draw[0], draw[1]).astype(np.float32)
+        found = structures_of(spine.volume.with_array(noisy), seen(spine.discs), seen(spine.bodies))
+        assert all(("void" in " ".join(one.flags)) == (one.name == "L3") for one in found.structures if pierced)
+        return {one.name: one.state for one in found.structures}
+
+    pierced = False
+    assert set(states(image).values()) == {"measured"}
+    pierced = True
+    image[plane - 3 : plane + 4, (rows - row) ** 2 + (columns - column) ** 2 <= 81] = 0
+    assert states(image) == {**dict.fromkeys(states(image), "measured"), "L3": "excluded"}
+
+
+def test_a_small_void_is_told():
+    spine = labelled_spine(1)
+    plane, row, column = np.argwhere(spine.bodies == 4).mean(axis=0).astype(int)
+    rows, columns = np.ogrid[: spine.bodies.shape[1], : spine.bodies.shape[2]]
+    image = spine.volume.array.copy()
+    image[plane - 2 : plane + 3, (rows - row) ** 2 + (columns - column) ** 2 <= 36] = 0
+    found = structures_of(spine.volume.with_array(image), seen(spine.discs), seen(spine.bodies))
+    told = [one.name for one in found.structures if any("small signal void" in flag for flag in one.flags)]
+    assert told == ["L3"] and "small signal void" in " ".join(found.remarks)
+    assert {one.state for one in found.structures} == {"measured"}

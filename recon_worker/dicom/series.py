@@ -9,6 +9,7 @@ Source: DICOM PS3.3 C.7.6.2 (Image Plane), C.7.6.3 (Image Pixel), C.11.1 (Modali
 from __future__ import annotations
 
 import logging
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -48,8 +49,12 @@ ANGLE_TOLERANCE = 1e-3
 """How far a direction cosine may be off."""
 SPACING_TOLERANCE = 0.02
 """How far a slice may lie from its place in an even stack, as a share of the distance between slices."""
+UID = re.compile(r"(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
+"""DICOM PS3.5, 9.1."""
+LONGEST_UID = 64
 ONE_SERIES = "Give a folder with the images of one series alone."
 COPY_AGAIN = "Export the series again."
+WITH_VALID_UIDS = "Export or anonymise it again, so that each study, series and image has a valid UID of its own."
 
 
 @dataclass(frozen=True)
@@ -99,13 +104,22 @@ def read_series(folder: Path) -> Volume:
         If it holds no MR images, several series, a localizer among them, images of several echoes or orientations, a
         gap, or numbers that are none.
     """
-    return read_image_series(folder).volume
+    with _without_header_values_in_the_log():
+        return _read(folder).volume
 
 
 def read_image_series(folder: Path) -> ImageSeries:
-    """As `read_series`, with the UIDs of the images."""
+    """As `read_series`, with the UIDs of the images, for objects that refer to them.
+
+    Raises
+    ------
+    InputFault
+        As `read_series`, and for UIDs that nothing can refer to: one that is none, one that two images share.
+    """
     with _without_header_values_in_the_log():
-        return _read(folder)
+        series = _read(folder)
+    _check_uids(series)
+    return series
 
 
 @contextmanager
@@ -350,3 +364,30 @@ def _uid(image: _Image, keyword: str) -> str:
     if not value:
         raise InputFault(f"{image.path.name} has no {keyword}.", COPY_AGAIN)
     return value
+
+
+def _check_uids(series: ImageSeries) -> None:
+    """Refuse UIDs that cannot be copied into an object that refers to the series; their values are not quoted."""
+    reference = series.reference
+    told = [
+        ("StudyInstanceUID of the series", reference.study),
+        ("SeriesInstanceUID of the series", reference.series),
+        ("FrameOfReferenceUID of the series", reference.frame_of_reference),
+        *((f"SOPInstanceUID of {path.name}", uid) for path, uid in zip(series.files, reference.instances, strict=True)),
+    ]
+    for whose, uid in told:
+        if len(uid) > LONGEST_UID or not UID.fullmatch(uid):
+            raise InputFault(
+                f"The {whose} is no UID (numbers without leading zeros, parted by full stops, {LONGEST_UID} "
+                "characters at most): the program that exported or anonymised the series wrote it so.",
+                WITH_VALID_UIDS,
+            )
+    holders: dict[str, Path] = {}
+    for path, uid in zip(series.files, reference.instances, strict=True):
+        if uid in holders:
+            raise InputFault(
+                f"Several images of the series have the same SOPInstanceUID ({holders[uid].name}, {path.name}): the "
+                "program that exported or anonymised it gave it twice.",
+                WITH_VALID_UIDS,
+            )
+        holders[uid] = path

@@ -24,7 +24,7 @@ from recon_worker.dicom.orientation import to_reading_orientation
 from recon_worker.dicom.series import read_series
 from recon_worker.segmentation.segment import Progress, Segmentation
 from tests.recon_worker.dicom.test_authoring import AXIAL, CORONAL, make_volume
-from tests.recon_worker.dicom.test_series import write_vendor_series
+from tests.recon_worker.dicom.test_series import change, write_vendor_series
 from tests.recon_worker.measured_spines import KnowsTheTruth
 from tests.recon_worker.segmentation.spines import labelled_spine
 
@@ -186,6 +186,23 @@ def _mixed(folder: Path) -> None:
     write_vendor_series(folder / "localizer", make_volume(AXIAL, slices=3))
 
 
+def _changed(folder: Path, **values: object) -> None:
+    for path in write_vendor_series(folder, make_volume(slices=4)):
+        change(path, **values)
+
+
+def _no_uid_of_the_study(folder: Path) -> None:
+    _changed(folder, StudyInstanceUID="1.2.abc")
+
+
+def _a_name_for_the_frame(folder: Path) -> None:
+    _changed(folder, FrameOfReferenceUID="patient name")
+
+
+def _one_uid_for_all(folder: Path) -> None:
+    _changed(folder, SOPInstanceUID="1.2.3")
+
+
 REFUSED = {
     "axial": (_axial, "not sagittal"),
     "coronal": (_coronal, "not sagittal"),
@@ -195,6 +212,9 @@ REFUSED = {
     "overflow": (_overflowing, "not numbers"),
     "not DICOM": (_not_dicom, "holds no DICOM image"),
     "localizer mixed in": (_mixed, "holds 2 series"),
+    "no UID of the study": (_no_uid_of_the_study, "The StudyInstanceUID of the series is no UID"),
+    "a name for the frame of reference": (_a_name_for_the_frame, "The FrameOfReferenceUID of the series is no UID"),
+    "one UID for all images": (_one_uid_for_all, "the same SOPInstanceUID"),
     "not there": (lambda folder: None, "is not there"),
 }
 

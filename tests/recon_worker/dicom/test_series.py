@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import (
+    UID,
     CTImageStorage,
     EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
@@ -200,6 +201,54 @@ def test_what_is_no_series_is_refused_in_words(tmp_path, fault):
     breaks(tmp_path, paths)
     with pytest.raises(InputFault, match=words):
         read_series(tmp_path)
+
+
+def _all(paths, **values):
+    for path in paths:
+        change(path, **values)
+
+
+NO_REFERENCE = {
+    "letters in the study": (lambda paths: _all(paths, StudyInstanceUID="1.2.abc"), "StudyInstanceUID of the series"),
+    "a name for the series": (
+        lambda paths: _all(paths, SeriesInstanceUID="Doe^Jane"), "SeriesInstanceUID of the series"),
+    "words for the frame": (
+        lambda paths: _all(paths, FrameOfReferenceUID="Doe Jane"), "FrameOfReferenceUID of the series"),
+    "a leading zero": (lambda paths: _all(paths, StudyInstanceUID="1.2.03"), "StudyInstanceUID"),
+    "too long": (lambda paths: _all(paths, StudyInstanceUID="1." + 63 * "2"), "StudyInstanceUID"),
+    "an image that has none": (lambda paths: change(paths[3], SOPInstanceUID="1..2"), "SOPInstanceUID of IM"),
+    "two values": (lambda paths: change(paths[3], SOPInstanceUID=["1.2.3", "1.2.4"]), "SOPInstanceUID of IM"),
+    "one for two images": (
+        lambda paths: change(paths[3], SOPInstanceUID=str(pydicom.dcmread(paths[0]).SOPInstanceUID)), "the same"),
+    "one for all images": (lambda paths: _all(paths, SOPInstanceUID="1.2.3"), "the same SOPInstanceUID"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", NO_REFERENCE)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_uids_that_nothing_can_refer_to_are_refused_where_they_are_copied_and_nowhere_quoted(tmp_path, fault):
+    breaks, words = NO_REFERENCE[fault]
+    paths = write_vendor_series(tmp_path, make_volume(slices=5))
+    breaks(paths)
+    with pytest.raises(InputFault) as told:
+        read_image_series(tmp_path)
+    assert words in told.value.what
+    for path in paths:
+        image = pydicom.dcmread(path)
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"):
+            assert str(image[keyword].value) not in str(told.value)
+    assert read_series(tmp_path).array.shape[0] == 5  # pixels and places are good: whoever gives new UIDs may read them
+
+
+def test_valid_uids_of_any_kind_are_referred_to_as_they_are(tmp_path):
+    paths = write_vendor_series(tmp_path, make_volume(slices=5))
+    for study, frame in (("0", "1.0.20"), ("2.25." + 39 * "9", "1." + 62 * "2")):
+        _all(paths, StudyInstanceUID=study, FrameOfReferenceUID=frame)
+        reference = read_image_series(tmp_path).reference
+        assert (reference.study, reference.frame_of_reference) == (study, frame)
+    _all(paths, FrameOfReferenceUID=None)
+    found = read_image_series(tmp_path).reference.frame_of_reference
+    assert UID(found).is_valid and len(found) == 44
 
 
 def test_damaged_files_never_end_in_another_error(tmp_path):

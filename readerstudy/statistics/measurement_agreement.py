@@ -167,6 +167,8 @@ def intraclass_correlation(ratings: np.ndarray) -> tuple[float | None, float | N
     spread = k * columns + (k * n - k - n) * disagreement
     low = n * (rows - first * disagreement) / (first * spread + n * rows)
     high = n * (second * rows - disagreement) / (spread + n * second * rows)
+    if not (math.isfinite(low) and math.isfinite(high)):  # the same mean again, but for rounding
+        return icc, None, None
     return icc, low, high
 
 

@@ -17,6 +17,9 @@ SEQUENCE = "sequence"
 """A further column that may be there: what is measured in several sequences is analysed in each."""
 PAPER_QUANTITIES = ("disc_height_mm", "body_volume_cm3")
 """Of the paper's Table 6; any other is beyond it."""
+LEAST, MOST = 1e-9, 1e9
+"""Magnitudes between which a value lies unless it is 0: whatever is measured is there in a unit of its kind, and
+squares and products of these are numbers."""
 FEWEST_PAIRS = 3
 TOO_FEW = "Fewer than 3 pairs."
 NONE_MATCHED = "No patient and level has a value in every arm."
@@ -84,7 +87,8 @@ def read_measurements(path: Path) -> MeasurementTable:
     Raises
     ------
     AnalysisFault
-        With the row, where something is missing, is no finite number, or stands twice.
+        With the row, where something is missing, is no number that can be a measurement, or stands twice, and for a
+        level with the name of the rows of all levels.
     """
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
@@ -115,6 +119,22 @@ def _row(line: Mapping[str, Any], number: int) -> Measurement:
         value = math.nan
     if not math.isfinite(value):
         raise AnalysisFault(f"Row {number}: the value {texts['value']} is no number.", "Write it with a point.")
+    if value and not LEAST <= abs(value) <= MOST:
+        why = "too large: more than a billion" if abs(value) > MOST else "too small: less than a billionth"
+        raise AnalysisFault(
+            f"Row {number}: the value {texts['value']} is {why} is no measurement.",
+            "Correct it, or write all values of the quantity in another unit.",
+        )
+    if value <= 0 and texts["quantity"] in PAPER_QUANTITIES:
+        raise AnalysisFault(
+            f"Row {number}: {texts['quantity']} is {texts['value']}, but a height or volume is more than 0.",
+            "Correct it, or leave out what was not measured.",
+        )
+    if texts["level"].casefold() == POOLED:
+        raise AnalysisFault(
+            f"Row {number}: a level is called {texts['level']}, as the rows of all levels together are.",
+            "Give the level another name.",
+        )
     sequence = (line.get(SEQUENCE) or "").strip()
     return Measurement(texts["quantity"], texts["arm"], texts["patient"], texts["level"], value, sequence)
 

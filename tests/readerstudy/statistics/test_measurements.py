@@ -2,7 +2,9 @@
 
 import csv
 import io
+import json
 import math
+import random
 from dataclasses import replace
 from pathlib import Path
 
@@ -212,6 +214,14 @@ GOOD = "disc_height_mm,Standard,P1,1,10.5"
         (["disc_height_mm,Fast,P1,1,inf"], None, "Row 2: the value inf"),
         (["disc_height_mm,Fast,P1,1,10,5"], None, "Row 2 has more fields"),
         (["disc_height_mm,Fast,P1,1,ten"], None, "Row 2: the value ten"),
+        ([GOOD, "disc_height_mm,Fast,P1,1,1e200"], None, "Row 3: the value 1e200 is too large"),
+        (["angle,Fast,P1,1,-1.1e9"], None, "Row 2: the value -1.1e9 is too large"),
+        (["disc_height_mm,Fast,P1,1,1e-200"], None, "Row 2: the value 1e-200 is too small"),
+        (["angle,Fast,P1,1,-9e-10"], None, "Row 2: the value -9e-10 is too small"),
+        (["disc_height_mm,Fast,P1,1,0"], None, "Row 2: disc_height_mm is 0, but"),
+        (["body_volume_cm3,Fast,P1,1,-3.5"], None, "Row 2: body_volume_cm3 is -3.5, but"),
+        ([GOOD, "disc_height_mm,Standard,P1,pooled,10.5"], None, "Row 3: a level is called pooled"),
+        (["disc_height_mm,Standard,P1, Pooled ,10.5"], None, "Row 2: a level is called Pooled"),
         (["disc_height_mm,Fast,,1,10.5"], None, "Row 2: patient is empty"),
         (["disc_height_mm,Fast,P1"], None, "Row 2: level is empty"),
         ([], None, "holds no measurement"),
@@ -223,6 +233,23 @@ def test_faults_of_the_file_are_said_with_their_row(tmp_path, rows, columns, say
     with pytest.raises(AnalysisFault) as fault:
         analyse_measurements(read_measurements(path), "Standard")
     assert says in str(fault.value)
+
+
+def test_whatever_is_read_can_be_analysed(tmp_path):
+    """The largest and the smallest values that are let in, 0, both signs, and next to no difference between them."""
+    ends = (1e-9, -1e-9, 1e9, -1e9, 0.0, math.nextafter(1e9, 0), math.nextafter(1e-9, 1))
+    draw = random.Random(12)
+    for _ in range(150):
+        held, patients, levels = draw.sample(ends, draw.choice((1, 2, 4))), draw.choice((3, 4, 9)), draw.choice((1, 2))
+        rows = [
+            f"angle,{arm},P{patient},{level},{draw.choice(held)!r}"
+            for arm in ("Standard", "Fast")
+            for patient in range(patients)
+            for level in range(levels)
+        ]
+        found = analyse_measurements(read_measurements(written(tmp_path / "m.csv", rows)), "Standard")
+        json.dumps(found, allow_nan=False)
+        assert [row["level"] for row in found["table6a"]] == ["pooled", "0", "1"][: levels + 1]
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe\x00q"])

@@ -9,6 +9,7 @@ from django.db import IntegrityError, transaction
 
 from readerstudy.accounts.models import User
 from readerstudy.faults import Refusal
+from readerstudy.free_text import kept_text
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,59}")
 UNMISTAKABLE = "abcdefghjkmnpqrstuvwxyz23456789"
@@ -41,7 +42,7 @@ def create_user(
         raise taken
     user = User(
         username=username,
-        display_name=display_name.strip(),
+        display_name=kept_text(display_name),
         may_create_studies=may_create_studies,
         must_change_password=must_change_password,
     )

@@ -15,6 +15,7 @@ from readerstudy.audit.services import record
 from readerstudy.blinding import checks, leak_audit
 from readerstudy.blinding.models import Release, ReleasePreparation, Seal, Unblinding
 from readerstudy.faults import Refusal
+from readerstudy.free_text import kept_text
 from readerstudy.processing.models import Series
 from readerstudy.reading.models import ReadableSeries
 from readerstudy.reading.policies import require_principal_investigator
@@ -169,13 +170,14 @@ def unblind(*, study: Study, actor: User, reason: str) -> Unblinding:
     require_principal_investigator(actor, now, "unblind the study")
     if now.state != Study.State.LOCKED:
         raise Refusal(f"The study is {now.state}.", "Lock it first; only a locked study can be unblinded.")
-    if not reason.strip():
+    reason = kept_text(reason)
+    if not reason:
         raise Refusal("No reason is given.", "Write why the key is opened now.")
     digest = study_grades_sha256(now)
     locked = Event.objects.filter(study=now.pk, action="reading.locked").order_by("-index").first()
     if locked is None or locked.details.get("grades_sha256") != digest:
         raise Refusal("The grades are not those of the lock.", "Do not unblind; look for who changed the database.")
-    made = Unblinding.objects.create(study=now, by=actor, reason=reason.strip(), grades_sha256=digest)
+    made = Unblinding.objects.create(study=now, by=actor, reason=reason, grades_sha256=digest)
     details = {"reason": made.reason, "grades_sha256": made.grades_sha256}
     record(study=now.pk, actor=actor, action="blinding.unblinded", details=details)
     set_state(study=now, state=Study.State.UNBLINDED, actor=actor, details={"grades_sha256": made.grades_sha256})

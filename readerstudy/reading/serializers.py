@@ -132,7 +132,8 @@ class SessionRequest(serializers.Serializer[Any]):
     display = serializers.DictField()
 
     def validate_display(self, display: dict[str, Any]) -> dict[str, Any]:
-        """A description, not a store: limited in length."""
-        if len(json.dumps(display)) > LONGEST_DISPLAY:
-            raise serializers.ValidationError("Too long.")
+        """A description, not a store: limited in length, and without NUL, which PostgreSQL does not keep."""
+        text = json.dumps(display)
+        if len(text) > LONGEST_DISPLAY or "\\u0000" in text:
+            raise serializers.ValidationError("Too long, or no text.")
         return display

@@ -11,6 +11,7 @@ from django.utils import timezone
 from readerstudy.accounts.models import User
 from readerstudy.audit.services import record
 from readerstudy.faults import Refusal
+from readerstudy.free_text import kept_text
 from readerstudy.reading import order, policies
 from readerstudy.reading.digest import grades_sha256, sha256_of
 from readerstudy.reading.models import Comment, Grade, OrderPlan, Presentation, ReadableSeries, Session
@@ -125,7 +126,8 @@ def add_grade(
     if known is None:
         raise Refusal("This criterion is not one of this study.", "Reload the page.")
     _checked_answer(known, value, cannot_grade)
-    if held.signed_off_at is not None and not reason.strip():
+    reason = kept_text(reason)
+    if held.signed_off_at is not None and not reason:
         raise Refusal("This series is signed off.", "Write a short reason for the correction.")
     number = Grade.objects.filter(presentation=held, criterion=known).count() + 1
     try:
@@ -137,7 +139,7 @@ def add_grade(
                 number=number,
                 value=value,
                 cannot_grade=cannot_grade,
-                reason=reason.strip(),
+                reason=reason,
             )
     except IntegrityError as error:  # the same id sent at once for another series
         raise Refusal("This grade was sent before with another content.", "Reload the page and grade again.") from error
@@ -167,7 +169,7 @@ def add_comment(*, presentation: Presentation, text: str) -> Comment | None:
     """Add a remark; the same text twice adds nothing. An empty text takes the remark back."""
     held = _locked(presentation)
     policies.require_may_grade(held)
-    text = text.strip()
+    text = kept_text(text)
     if len(text) > LONGEST_COMMENT:
         raise Refusal(f"The comment is longer than {LONGEST_COMMENT} characters.", "Shorten it.")
     last = held.comments.order_by("-pk").first()
@@ -238,14 +240,15 @@ def lock(*, study: Study, actor: User, reason: str = "") -> Study:
     if now.state != Study.State.READING:
         raise Refusal(f"The study is {now.state}, not being read.", "Only a study that is being read can be locked.")
     gaps = sum(presentation.signed_off_at is None for presentation in held)
-    if gaps and not reason.strip():
+    reason = kept_text(reason)
+    if gaps and not reason:
         noun = "series are" if gaps != 1 else "series is"
         raise Refusal(f"{gaps} {noun} not signed off yet.", "Wait for the readers, or give a reason to lock with gaps.")
     details = {
         "grades_sha256": study_grades_sha256(now),
         "presentations": len(held),
         "not_signed_off": gaps,
-        "reason": reason.strip(),
+        "reason": reason,
     }
     record(study=now.pk, actor=actor, action="reading.locked", details=details)
     set_state(study=now, state=Study.State.LOCKED, actor=actor, details={"grades_sha256": details["grades_sha256"]})

@@ -9,6 +9,7 @@ from readerstudy.accounts.models import User
 from readerstudy.audit.services import record
 from readerstudy.celery import app as celery_app
 from readerstudy.faults import Refusal
+from readerstudy.free_text import kept_text
 from readerstudy.studies.definition import (
     CriterionDefinition,
     arm_definition,
@@ -75,7 +76,7 @@ def change_criteria(
             margin=margins.get(criterion.name, earlier.margin).strip().replace("−", "-").replace(",", "."),
             anchors={
                 **earlier.anchors,
-                **{value: " ".join(text.split()) for value, text in anchors.get(criterion.name, {}).items()},
+                **{value: " ".join(kept_text(text).split()) for value, text in anchors.get(criterion.name, {}).items()},
             },
         )
         check_criterion(wanted)

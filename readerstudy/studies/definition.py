@@ -7,6 +7,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from readerstudy.faults import Refusal
+from readerstudy.free_text import kept_text
 from readerstudy.statistics.faults import AnalysisFault
 from readerstudy.statistics.plan import plan_from_mapping
 from readerstudy.studies.chains import canonical_chain, check_together
@@ -117,12 +118,13 @@ class _Reader:
 
     def text(self, key: str, *, longest: int = 80, default: str | None = None) -> str:
         value = self.content.get(key, default) if default is not None else self.get(key)
-        if not isinstance(value, str) or len(value.strip()) > longest or (default is None and not value.strip()):
+        text = kept_text(value) if isinstance(value, str) else None
+        if text is None or len(text) > longest or (default is None and not text):
             raise Refusal(
                 f"“{key}” of {self.where} is not a text of at most {longest} characters.",
                 "Write it in quotation marks.",
             )
-        return value.strip()
+        return text
 
     def names(self, key: str) -> tuple[str, ...]:
         values = self.get(key)
@@ -181,7 +183,7 @@ def check_criterion(criterion: CriterionDefinition) -> CriterionDefinition:
     if sorted(criterion.anchors, key=int) != expected:
         raise Refusal(f"The anchors of {whose} do not fit its scale.", f"Write one for each of {', '.join(expected)}.")
     for value, anchor in criterion.anchors.items():
-        if not anchor.strip() or len(anchor) > 200:
+        if not kept_text(anchor) or len(anchor) > 200:
             raise Refusal(
                 f"The anchor of grade {value} of {whose} is empty or longer than 200 characters.",
                 "Readers decide by these words; write a short sentence.",

@@ -11,6 +11,7 @@ from readerstudy.accounts.models import User
 from readerstudy.accounts.services import create_user, one_time_password
 from readerstudy.audit.services import record
 from readerstudy.faults import Refusal
+from readerstudy.free_text import kept_text
 from readerstudy.studies import presets
 from readerstudy.studies.definition import StudyDefinition
 from readerstudy.studies.models import (
@@ -152,7 +153,7 @@ def create_study_from_preset(*, name: str, preset: str, actor: User) -> Study:
 
 def checked_name(name: str) -> str:
     """A study's name. Raises Refusal for an empty or overlong one."""
-    name = " ".join(name.split())
+    name = " ".join(kept_text(name).split())
     if not 1 <= len(name) <= 200:
         raise Refusal("The study's name is empty or longer than 200 characters.", "Give it a short name.")
     return name

@@ -8,6 +8,7 @@ from django.utils import timezone
 from readerstudy.accounts.models import User
 from readerstudy.audit import services as audit
 from readerstudy.faults import Refusal
+from readerstudy.free_text import kept_text
 from readerstudy.processing.levels import names
 from readerstudy.processing.models import Series, Structure
 from readerstudy.processing.policies import may_correct_measurements
@@ -82,7 +83,7 @@ def include_structure(*, structure_id: int, actor: User) -> Structure:
 
 def checked_reason(reason: str, rule: str) -> str:
     """The reason as it is kept. Raises Refusal, with the rule, where there is none, and where it is too long."""
-    reason = reason.strip()
+    reason = kept_text(reason)
     if not reason:
         raise Refusal(rule, "Write it down.")
     if len(reason) > LONGEST_REASON:

@@ -35,8 +35,10 @@ def test_lock_keeps_the_digest_of_all_grades(locked):
 def test_lock_with_gaps_needs_a_reason(rows):
     with pytest.raises(Refusal, match="16 series are not signed off"):
         reading.lock(study=rows.study, actor=rows.investigator)
+    with pytest.raises(Refusal, match="16 series are not signed off"):
+        reading.lock(study=rows.study, actor=rows.investigator, reason="\u200b\x00")
     assert rows.study.state == "reading"
-    reading.lock(study=rows.study, actor=rows.investigator, reason="a reader fell ill")
+    reading.lock(study=rows.study, actor=rows.investigator, reason="a reader\x00 fell ill")
     event = Event.objects.get(study=rows.study.pk, action="reading.locked")
     assert (event.details["not_signed_off"], event.details["reason"]) == (16, "a reader fell ill")
 
@@ -63,9 +65,11 @@ def test_unblinding_only_after_the_lock_with_a_reason_and_once(rows):
         services.unblind(study=rows.study, actor=rows.investigator, reason="now")
     read_everything(rows)
     reading.lock(study=rows.study, actor=rows.investigator)
-    with pytest.raises(Refusal, match="No reason"):
-        services.unblind(study=rows.study, actor=rows.investigator, reason=" ")
-    made = services.unblind(study=rows.study, actor=rows.investigator, reason="all read")
+    for nothing in (" ", "\u200b", "\x00"):
+        with pytest.raises(Refusal, match="No reason"):
+            services.unblind(study=rows.study, actor=rows.investigator, reason=nothing)
+    made = services.unblind(study=rows.study, actor=rows.investigator, reason="all\x00 read")
+    assert made.reason == "all read"
     locked = Event.objects.get(study=rows.study.pk, action="reading.locked")
     opened = Event.objects.get(study=rows.study.pk, action="blinding.unblinded")
     assert made.grades_sha256 == locked.details["grades_sha256"] == opened.details["grades_sha256"]

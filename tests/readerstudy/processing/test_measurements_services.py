@@ -129,7 +129,12 @@ def test_a_level_that_another_structure_has_is_refused(graded):
 
 @pytest.mark.parametrize(
     ("reason", "words"),
-    [("", "A level is corrected for a reason."), (" \n", "Write it down."), ("x" * 501, "more than 500 letters")],
+    [
+        ("", "A level is corrected for a reason."),
+        (" \n", "Write it down."),
+        (" \u200b\x00", "Write it down."),
+        ("x" * 501, "more than 500 letters"),
+    ],
 )
 def test_a_correction_needs_a_reason(graded, reason, words):
     structure(graded, 6).delete()
@@ -155,7 +160,7 @@ def test_there_are_six_discs_and_seven_bodies(graded, kind, level):
 
 
 def test_what_is_left_out_for_a_reason_does_not_count(graded):
-    exclude(graded, structure(graded, 3), f"  {REASON}\n")
+    exclude(graded, structure(graded, 3), f"  {REASON[:9]}\x00{REASON[9:]}\n")
     one = structure(graded, 3)
     assert (one.excluded_reason, one.excluded_by) == (REASON, graded.coordinator)
     assert one.excluded_at is not None
@@ -167,7 +172,7 @@ def test_what_is_left_out_for_a_reason_does_not_count(graded):
     }  # fmt: skip
 
 
-@pytest.mark.parametrize("reason", ["", "  \n", "x" * 501])
+@pytest.mark.parametrize("reason", ["", "  \n", "x" * 501, "\u200b", "\x00"])
 def test_nothing_is_left_out_without_a_reason_that_can_be_read(graded, reason):
     refused(graded, lambda: exclude(graded, structure(graded, 3), reason), "reason")
 

@@ -95,6 +95,7 @@ def test_a_whole_read_through_the_api(rows):
     client = logged_in(reader)
     post(client, address(rows, "sessions"), {"display": {"rendering": "cpu"}})
     assert Session.objects.get().display == {"rendering": "cpu"}
+    assert post(client, address(rows, "sessions"), {"display": {"browser": "a\x00b"}}).status_code == 400
     token = client.get(address(rows, "study")).json()["presentations"][0]["token"]
     seen = []
     while token:

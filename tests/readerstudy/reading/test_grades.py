@@ -134,9 +134,11 @@ def test_after_sign_off_a_correction_needs_a_reason_and_is_in_the_trail(rows):
     presentation, criterion = first_of(rows), rows.criteria[0]
     grade_all(presentation, rows.criteria)
     services.sign_off(presentation=presentation)
-    with pytest.raises(Refusal, match="short reason"):
-        give(presentation, criterion, value=4, reason="  ")
-    give(presentation, criterion, value=4, reason="slip of the finger")
+    for nothing in ("  ", "\u200b", "\x00"):
+        with pytest.raises(Refusal, match="short reason"):
+            give(presentation, criterion, value=4, reason=nothing)
+    corrected, _ = give(presentation, criterion, value=4, reason="slip of\x00 the finger\n")
+    assert corrected.reason == "slip of the finger"
     event = Event.objects.get(study=rows.study.pk, action="reading.grade_corrected")
     assert event.details["reason"] == "slip of the finger"
     assert event.details["grades_sha256"] == services.presentation_sha256(presentation)
@@ -154,7 +156,7 @@ def test_without_going_back_a_signed_off_series_is_closed(db):
 
 def test_comments_are_added_and_the_newest_counts(rows):
     presentation = first_of(rows)
-    for text in ("motion?", "motion?", "motion in slice 2", ""):
+    for text in ("motion?", "motion?", "motion in\x00 slice 2", "\u200b"):
         services.add_comment(presentation=presentation, text=text)
     assert list(presentation.comments.values_list("text", flat=True)) == ["motion?", "motion in slice 2", ""]
     assert selectors.reader_presentation(presentation)["comment"] == ""

@@ -42,6 +42,9 @@ A_PIECE = "it reaches less far than the bodies beside it: only a piece of it was
 CRUSHED = "it is much smaller than the bodies beside it: crushed, or found in part"
 GOES_ON = "it is large in an outermost slice and may go on beyond it, larger than measured"
 CONFIDENT = 0.5
+MOST_PIXEL_MM, COARSE_PIXEL_MM = 4.0, 1.5
+"""In plane. The networks see 1 mm pixels: what is coarser is less exact, and in pixels of 6 mm they found 2.5 mm of a
+disc of 13.4."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,8 @@ def segment(volume: Volume, *, progress: Progress = lambda stage, fraction: None
     Raises
     ------
     InputFault
-        The series is not sagittal, has one slice, holds values that are not numbers, or shows no lumbar spine.
+        The series is not sagittal, has one slice or pixels larger than `MOST_PIXEL_MM`, holds values that are not
+        numbers, or shows no lumbar spine.
     ReconstructionFault
         The networks' weights are missing or not those of their cards.
     """
@@ -103,7 +107,8 @@ def segment(volume: Volume, *, progress: Progress = lambda stage, fraction: None
         **found.lineage,
         "weights": {name: ready.sha256 for name, ready in networks.items()},
     }
-    return Segmentation(found.discs, found.bodies, found.structures, found.remarks, lineage)
+    remarks = [*found.remarks, *coarseness(volume)]
+    return Segmentation(found.discs, found.bodies, found.structures, remarks, lineage)
 
 
 def check(volume: Volume) -> None:
@@ -122,8 +127,26 @@ def check(volume: Volume) -> None:
         raise InputFault(
             "The series is not sagittal, and the networks know sagittal spines only.", "Give a sagittal series."
         )
+    if (pixel := _pixel_mm(volume)) > MOST_PIXEL_MM:
+        raise InputFault(
+            f"The series has pixels of {pixel:g} mm, and a disc has too few of them to be measured.",
+            f"Give a series with pixels of {MOST_PIXEL_MM:g} mm at most, or measure it by hand.",
+        )
     if float(np.ptp(volume.array)) == 0:
         raise InputFault("The series is empty: all of its voxels have one value.", "Export or reconstruct it again.")
+
+
+def coarseness(volume: Volume) -> list[str]:
+    """A remark on pixels that are not refused and yet coarse, or none."""
+    pixel = _pixel_mm(volume)
+    if pixel <= COARSE_PIXEL_MM:
+        return []
+    return [f"Pixels of {pixel:.1f} mm: heights and volumes are less exact than with finer ones."]
+
+
+def _pixel_mm(volume: Volume) -> float:
+    """The longer side of a pixel, without the rounding of directions and positions."""
+    return round(max(volume.spacing_mm[1:]), 3)
 
 
 def structures_of(

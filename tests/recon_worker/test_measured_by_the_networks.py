@@ -79,6 +79,11 @@ def test_values_are_near_the_truth(measured):
                 assert one["measures"][quantity] == pytest.approx(true[quantity, one["level"]], **tolerance)
 
 
+def test_coarse_pixels_are_remarked_on_once(measured):
+    told = [text for text in measured[1]["measurements"][0]["remarks"] if "ixels" in text]
+    assert len(told) == 1 and re.match(r"Pixels of 2\.\d mm: heights and volumes are less exact", told[0])
+
+
 def test_lineage_names_the_weights(measured):
     lineage = measured[1]["lineage"]["parameters"]["measurements"][0]
     assert lineage["weights"] == {name: read_card(name)["sha256"] for name in ("discs", "bodies")}

@@ -186,6 +186,13 @@ def _mixed(folder: Path) -> None:
     write_vendor_series(folder / "localizer", make_volume(AXIAL, slices=3))
 
 
+def _coarse(folder: Path) -> None:
+    volume = make_volume(slices=4)
+    affine = volume.affine.copy()
+    affine[:3, 1:3] *= 8
+    write_vendor_series(folder, Volume(volume.array, affine, 4.0))
+
+
 def _changed(folder: Path, **values: object) -> None:
     for path in write_vendor_series(folder, make_volume(slices=4)):
         change(path, **values)
@@ -207,6 +214,7 @@ REFUSED = {
     "axial": (_axial, "not sagittal"),
     "coronal": (_coronal, "not sagittal"),
     "one slice": (_one_slice, "one slice"),
+    "coarse pixels": (_coarse, "pixels of 5.833 mm"),
     "empty pictures": (_empty, "is empty"),
     "no numbers": (_no_numbers, "RescaleSlope"),
     "overflow": (_overflowing, "not numbers"),

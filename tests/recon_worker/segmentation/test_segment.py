@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from recon_worker.data import InputFault, Volume
 from recon_worker.segmentation.edges_and_voids import small_bodies
-from recon_worker.segmentation.segment import Segmentation, segment, structures_of
+from recon_worker.segmentation.segment import Segmentation, check, coarseness, segment, structures_of
 from tests.recon_worker.segmentation.spines import LabelledSpine, labelled_spine
 
 NUMBERS = (1, 2)
@@ -388,11 +389,35 @@ def test_a_whole_sacrum_raises_no_doubt():
         (lambda volume: volume.with_array(volume.array * 1j), "complex"),
         (lambda volume: volume.with_array(np.zeros_like(volume.array)), "empty"),
         (lambda volume: volume.with_array(_noise(volume)), "No lumbar spine"),
+        (lambda volume: with_pixels(volume, 6, 6), "pixels of 6 mm"),
+        (lambda volume: with_pixels(volume, 4.02, 0.8), r"pixels of 4\.02 mm.* 4 mm at most"),
+        (lambda volume: with_pixels(volume, 0.8, 4.02), r"pixels of 4\.02 mm"),
     ],
 )
 def test_what_cannot_be_measured_is_refused_in_words(change, words):
     with pytest.raises(InputFault, match=words):
         segment(change(labelled_spine(1).volume))
+
+
+def with_pixels(volume: Volume, row_mm: float, column_mm: float) -> Volume:
+    """The same numbers in pixels of another size, a little oblique so that no size is exact."""
+    turn = Rotation.from_euler("xyz", [3.0, -2.0, 4.0], degrees=True).as_matrix()
+    affine = volume.affine.copy()
+    for axis, length in ((1, row_mm), (2, column_mm)):
+        affine[:3, axis] *= length / np.linalg.norm(affine[:3, axis])
+    affine[:3, :3] = turn @ affine[:3, :3]
+    return Volume(volume.array, affine, volume.slice_thickness_mm)
+
+
+@pytest.mark.parametrize(
+    ("row_mm", "column_mm", "says"),
+    [(1.5, 1.5, None), (0.7, 1.5, None), (1.6, 0.7, "1.6 mm"), (0.7, 2.0, "2.0 mm"), (4.0, 4.0, "4.0 mm")],
+)
+def test_coarse_pixels_are_remarked_on_up_to_those_that_are_refused(row_mm, column_mm, says):
+    volume = with_pixels(labelled_spine(1).volume, row_mm, column_mm)
+    check(volume)
+    told = coarseness(volume)
+    assert (told == []) if says is None else (len(told) == 1 and told[0].startswith(f"Pixels of {says}: "))
 
 
 def _noise(volume: Volume) -> np.ndarray:

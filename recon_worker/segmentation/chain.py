@@ -44,6 +44,9 @@ AXIS_MM = 5.0
 JOINED_BODY = "it was found in pieces, and what lies between them is not counted: the volume is the least that it has"
 JOINED_DISC = "it was found in pieces: height and area may be those of the largest one"
 LEFT_OUT = "another piece was found in the same gap and left out"
+A_DISC_LEFT_OUT = "another disc may lie in the same gap, and a body between them be missed: check the level"
+AS_LARGE = 0.6
+"""Of a disc: what lies beside it in a gap and has this part of its area may be one, too."""
 
 
 @dataclass(frozen=True)
@@ -288,7 +291,11 @@ def _one_disc(number: int, inside: list[tuple[int, float]], discs: list[Instance
     _, at = max(inside, key=lambda one: discs[one[0]].volume_mm3)
     pieces = [index for index, part in inside if abs(part - at) < ONE_DISC]
     flags = [JOINED_DISC] if len(pieces) > 1 else []
-    if len(pieces) < len(inside):
+    others = [discs[index] for index, _ in inside if index not in pieces]
+    largest = max(discs[index].area_mm2 for index in pieces)
+    if any(other.area_mm2 >= AS_LARGE * largest for other in others):
+        flags.append(A_DISC_LEFT_OUT)
+    elif others:
         flags.append(LEFT_OUT)
     return Placed(_united([discs[index] for index in pieces], affine), number, flags)
 

@@ -12,7 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from recon_worker.morphometry.levels import LOWEST_DISC
-from recon_worker.segmentation.chain import Chain, IsCut, Placed, Points, chain_of, leans_back_degrees, two_in_one
+from recon_worker.segmentation.chain import (
+    A_DISC_LEFT_OUT,
+    Chain,
+    IsCut,
+    Placed,
+    Points,
+    chain_of,
+    leans_back_degrees,
+    two_in_one,
+)
 from recon_worker.segmentation.cleaning import Instance
 
 SACRAL_SIZE = 0.6
@@ -85,6 +94,8 @@ def name_levels(
     if _is_rudimentary(chain.discs, np.linalg.norm(affine[:3, :3], axis=0)):
         flags.append(f"the lowest disc is much smaller than the others; {TRANSITIONAL}")
     double = two_in_one(kept, chain.line, affine, is_cut)
+    if any(A_DISC_LEFT_OUT in disc.flags for disc in chain.discs):
+        flags.append("two discs may lie in one gap, and the count may be one off: check the level")
     if double:
         flags.append(f"{TWO_IN_ONE}, and the count may be one off: check the level")
     leans = sacrum is None or last is None or leans_back_degrees(last, sacrum, affine) >= SACRUM_LEANS_DEGREES

@@ -30,10 +30,13 @@ class Picture:
         Between which slices: first, one after the last.
     plane
         `[row, column]`: which pixels show anything in any slice, or lie within such.
+    empty
+        Numbers of slices between them that show nothing.
     """
 
     slices: tuple[int, int]
     plane: Mask
+    empty: list[int]
 
     @property
     def rows(self) -> tuple[int, int]:
@@ -55,9 +58,11 @@ def picture_of(array: npt.NDArray[np.generic]) -> Picture:
     signal = array.astype(np.float32)
     signal -= signal.min()
     shows = signal > FAINT * float(np.percentile(signal, BRIGHTEST))
-    slices = _span(np.asarray(shows.mean(axis=(1, 2)) > PART_OF_SLICE))
+    filled = np.asarray(shows.mean(axis=(1, 2)) > PART_OF_SLICE)
+    first, end = _span(filled)
     around = ndimage.uniform_filter(shows.any(axis=0).astype(np.float32), AROUND_PIXELS, mode="nearest")
-    return Picture(slices, np.asarray(ndimage.binary_fill_holes(around > 0.5)))
+    empty = [number for number in range(first, end) if not filled[number]]
+    return Picture((first, end), np.asarray(ndimage.binary_fill_holes(around > 0.5)), empty)
 
 
 def _span(shown: Mask) -> tuple[int, int]:

@@ -14,7 +14,7 @@ from recon_worker.morphometry.body_volume import body_volume_cm3
 from recon_worker.morphometry.disc_height import measure_disc
 from recon_worker.morphometry.levels import level_name
 from recon_worker.morphometry.structures import Kind, State, Structure
-from recon_worker.segmentation.chain import JOINED_BODY, JOINED_DISC
+from recon_worker.segmentation.chain import JOINED_BODY, JOINED_DISC, LEFT_OUT
 from recon_worker.segmentation.cleaning import Mask, Probability, instances
 from recon_worker.segmentation.edges_and_voids import (
     PERHAPS_AT_THE_SIDE,
@@ -27,6 +27,7 @@ from recon_worker.segmentation.edges_and_voids import (
 )
 from recon_worker.segmentation.faint_disc import faint_disc_below
 from recon_worker.segmentation.naming import TWO_IN_ONE, Named, Spine, name_levels
+from recon_worker.segmentation.picture import picture_of
 from recon_worker.segmentation.probabilities import probabilities
 from recon_worker.segmentation.weights import load_weights
 
@@ -42,6 +43,8 @@ A_PIECE = "it reaches less far than the bodies beside it: only a piece of it was
 CRUSHED = "it is much smaller than the bodies beside it: crushed, or found in part"
 GOES_ON = "it is large in an outermost slice and may go on beyond it, larger than measured"
 CONFIDENT = 0.5
+MOST_NEGATIVE = 0.5
+"""Of all voxels: a rescale intercept below zero makes some of the background negative."""
 MOST_PIXEL_MM, COARSE_PIXEL_MM = 4.0, 1.5
 """In plane. The networks see 1 mm pixels: what is coarser is less exact, and in pixels of 6 mm they found 2.5 mm of a
 disc of 13.4."""
@@ -134,6 +137,13 @@ def check(volume: Volume) -> None:
         )
     if float(np.ptp(volume.array)) == 0:
         raise InputFault("The series is empty: all of its voxels have one value.", "Export or reconstruct it again.")
+    if float((volume.array.astype(np.float32) < 0).mean()) > MOST_NEGATIVE:
+        raise InputFault("Most values of the series are negative, which no magnitude is.", "Export its magnitude.")
+    if empty := picture_of(volume.array).empty:
+        raise InputFault(
+            f"{len(empty)} slices between others are empty, the first of them slice {empty[0] + 1} as stored.",
+            "Export or reconstruct the series again.",
+        )
 
 
 def coarseness(volume: Volume) -> list[str]:
@@ -278,6 +288,7 @@ def _remarks(structures: list[Structure], spine: Spine) -> list[str]:
         (TWO_IN_ONE, "Perhaps two bodies in one and not measured"),
         (JOINED_BODY, "Found in pieces and joined"),
         (JOINED_DISC, "Found in pieces and joined"),
+        (LEFT_OUT, "With another piece beside that was left out"),
         (GOES_ON, "Large in an outermost slice, perhaps larger than measured"),
     ):
         flagged = [structure.name for structure in structures if flag in structure.flags]

@@ -44,6 +44,7 @@ VIEWS: dict[str, set[str]] = {
     "processing:dicom-object": {COORDINATOR},
     "processing:correct-structure": {COORDINATOR},
     "processing:shift-levels": {COORDINATOR},
+    "processing:count": {COORDINATOR},
     "blinding:release": {COORDINATOR},
     "blinding:unblind": {INVESTIGATOR},
     "reading:readers": STAFF,
@@ -66,7 +67,8 @@ VIEWS: dict[str, set[str]] = {
 POST_ONLY = {
     "studies:add-subjects", "studies:remove-subject", "studies:begin-preparing", "studies:add-person",
     "studies:create-login", "studies:remove-person", "processing:retry", "processing:cancel",
-    "processing:remove-file", "processing:correct-structure", "processing:shift-levels", "reading:api-sessions",
+    "processing:remove-file", "processing:correct-structure", "processing:shift-levels", "processing:count",
+    "reading:api-sessions",
     "reading:api-open", "reading:api-grades", "reading:api-comment", "reading:api-sign-off",
 }  # fmt: skip
 

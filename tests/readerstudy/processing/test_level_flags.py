@@ -24,8 +24,13 @@ def block(kind: Any, row: int, *, height: int, width: int = 40, back: int = 0) -
     return Instance(kind, mask, tuple(np.argwhere(mask).mean(axis=0)), area, 12 * area)
 
 
-def spine(*, without_disc: int = -1, lowest_width: int = 40, s1_back: int = S1_BACK, **how: Any) -> Spine:
-    """Seven bodies 40 mm apart and the six discs between them; `how` as for `name_levels`."""
+def spine(
+    *, without_disc: int = -1, lowest_width: int = 40, s1_back: int = S1_BACK, second_width: int = 0, **how: Any
+) -> Spine:
+    """Seven bodies 40 mm apart and the six discs between them; `how` as for `name_levels`.
+
+    `second_width`: of another disc 13 mm below the third, as where the vertebra between is crushed and missed.
+    """
     bodies = [block("body", 30 + 40 * place, height=26, back=s1_back if place == 6 else 0) for place in range(7)]
     discs = [
         block(
@@ -35,6 +40,8 @@ def spine(*, without_disc: int = -1, lowest_width: int = 40, s1_back: int = S1_B
         for place in range(6)
         if place != without_disc
     ]  # fmt: skip
+    if second_width:
+        discs.append(block("disc", 143, height=8, width=second_width))
     return name_levels(bodies, discs, AFFINE, **how)
 
 
@@ -42,10 +49,10 @@ def spine(*, without_disc: int = -1, lowest_width: int = 40, s1_back: int = S1_B
     "doubt",
     [
         {"is_cut": lambda body: True}, {"has_disc_below": lambda body, discs: True}, {"lowest_width": 16},
-        {"without_disc": 5}, {"s1_back": 0},
+        {"without_disc": 5}, {"s1_back": 0}, {"second_width": 40},
     ],
     ids=["a sacrum not seen whole", "a faint disc below", "a small lowest disc", "no disc below a full-sized body",
-         "a sacrum straight below"],
+         "a sacrum straight below", "two discs in one gap"],
 )  # fmt: skip
 def test_every_doubt_about_the_count_is_counted(doubt):
     found = spine(**doubt)
@@ -58,6 +65,12 @@ def test_a_whole_spine_raises_none():
     found = spine()
     assert (len(found.discs), len(found.bodies)) == (6, 7)
     assert not any(one.flags for one in found.discs + found.bodies)
+
+
+def test_a_small_piece_beside_a_disc_raises_none():
+    found = spine(second_width=20)
+    assert [len(one.flags) for one in found.discs] == [0, 0, 1, 0, 0, 0]
+    assert not any(LEVEL_UNSURE in flag for one in found.discs for flag in one.flags)
 
 
 def test_flags_of_other_things_are_no_doubt_about_the_level():

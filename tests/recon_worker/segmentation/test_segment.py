@@ -387,6 +387,8 @@ def test_a_whole_sacrum_raises_no_doubt():
         (lambda volume: volume.with_array(np.where(volume.array > 150, np.nan, volume.array)), "not numbers"),
         (lambda volume: volume.transposed((1, 0, 2)), "not sagittal"),
         (lambda volume: volume.with_array(volume.array * 1j), "complex"),
+        (lambda volume: volume.with_array(-volume.array), "negative"),
+        (lambda volume: volume.with_array(_without_slices(volume, 5, 8)), "3 slices .* slice 6"),
         (lambda volume: volume.with_array(np.zeros_like(volume.array)), "empty"),
         (lambda volume: volume.with_array(_noise(volume)), "No lumbar spine"),
         (lambda volume: with_pixels(volume, 6, 6), "pixels of 6 mm"),
@@ -418,6 +420,12 @@ def test_coarse_pixels_are_remarked_on_up_to_those_that_are_refused(row_mm, colu
     check(volume)
     told = coarseness(volume)
     assert (told == []) if says is None else (len(told) == 1 and told[0].startswith(f"Pixels of {says}: "))
+
+
+def _without_slices(volume: Volume, first: int, end: int) -> np.ndarray:
+    array = volume.array.copy()
+    array[first:end] = 0
+    return array
 
 
 def _noise(volume: Volume) -> np.ndarray:

@@ -61,6 +61,23 @@ def test_every_doubt_about_the_count_is_counted(doubt):
     assert all(LEVEL_UNSURE in flag for flag in flags)
 
 
+def test_a_small_lowest_disc_is_small_in_millimetres_whatever_the_pixels():
+    """Rows of 0.5 mm, columns of 2 mm: the lowest disc is 16 of 80 mm long, or with short columns 48 of 80."""
+    affine = AFFINE.copy()
+    affine[:, 1] *= 0.5
+    affine[:, 2] *= 2
+
+    def flagged(width: int, height: int) -> bool:
+        bodies = [block("body", 30 + 40 * place, height=26, back=12 if place == 6 else 0) for place in range(7)]
+        discs = [block("disc", 50 + 40 * place, height=8) for place in range(5)]
+        discs.append(block("disc", 250, height=height, width=width, back=6))
+        found = name_levels(bodies, discs, affine)
+        return all(any("much smaller" in flag for flag in one.flags) for one in found.discs)
+
+    assert flagged(8, 8)
+    assert not flagged(32, 4), "short along its columns alone"
+
+
 def test_a_whole_spine_raises_none():
     found = spine()
     assert (len(found.discs), len(found.bodies)) == (6, 7)

@@ -175,3 +175,35 @@ def test_discs_on_both_sides_of_a_crushed_vertebra_stay_two(vertebra_mm, bridges
 @pytest.mark.parametrize("pixel_mm", [1.0, 1.0 + 1e-7, 0.5, 0.5 + 1e-7])
 def test_a_rounding_error_of_the_pixel_changes_no_neighbourhood(pixel_mm):
     assert disk(1.0, (4.0, pixel_mm, pixel_mm)).sum() == (5 if pixel_mm > 0.9 else 13)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("lean", [6, 10, 16])
+def test_a_spine_that_leaves_the_first_slice_keeps_its_volumes_in_any_order_of_slices(lean, order):
+    """Seven elliptic bodies in a line that leans sideways by so many degrees: the first slice shows only the rounded
+    ends of the outer ones."""
+    spacing, half, depth, height = 4.8, 22.0, 16.0, 24
+    planes, rows, columns = np.ogrid[:26, :280, :60]
+    mask = np.zeros((26, 280, 60), dtype=bool)
+    volumes = []
+    for number in range(7):
+        top = 10 + 37 * number
+        aside = (planes - 12.7) * spacing - np.tan(np.radians(lean)) * 37 * (number - 3)
+        body = (rows >= top) & (rows < top + height) & ((aside / half) ** 2 + ((columns - 30) / depth) ** 2 <= 1)
+        mask |= body
+        volumes.append(int(body.sum()))
+    probability = ndimage.gaussian_filter(mask[::order].astype(np.float32), [0, 0.5, 0.5])
+    found = instances(probability, (spacing, 1.0, 1.0), "body")
+    found.sort(key=lambda one: one.centroid[1])
+    assert [int(one.mask.sum()) for one in found] == pytest.approx(volumes, rel=0.04)
+
+
+@pytest.mark.parametrize(("kind", "kept"), [("disc", 8), ("body", 5)])
+def test_a_disc_may_be_seen_unsteadily_from_slice_to_slice_and_what_is_beside_a_body_is_not_it(kind, kept):
+    """Slice 5 from the right shows 0.4 of the largest area, and the next ones 0.7 again."""
+    pieces = np.zeros((8, 60, 60), dtype=np.int32)
+    for index, width in enumerate((40, 40, 40, 40, 16, 28, 28, 28)):
+        pieces[index, 20:30, 10 : 10 + width] = 1
+    depth = np.stack([ndimage.distance_transform_edt(section) for section in pieces])
+    label = joined(pieces, depth, (20.0, 1.0, 1.0), kind)
+    assert int((label == label[0, 25, 15]).any(axis=(1, 2)).sum()) == kept

@@ -33,6 +33,31 @@ def test_a_disc_that_the_outermost_slices_cut_is_not_measured(planes, states):
             assert flagged == (max(areas[0], areas[-1]) > 0.25 * areas.max())
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_edge_is_as_near_in_millimetres_whatever_the_pixels(turned):
+    """Rows of 0.5 mm along the spine, columns of 2 mm, or the other way round."""
+    affine = np.array([[4.0, 0, 0, 0], [0, 0, 2.0, 0], [0, -0.5, 0, 0], [0, 0, 0, 1]])
+    image = np.random.default_rng(0).uniform(50, 100, (3, 400, 100)).astype(np.float32)
+    if turned:
+        affine[:, [1, 2]], image = affine[:, [2, 1]], image.transpose(0, 2, 1)
+    edges = Edges.of(Volume(image, affine, 4.0))
+
+    def box(rows: slice, columns: slice) -> np.ndarray:
+        mask = np.zeros((3, 400, 100), dtype=bool)
+        mask[:, rows, columns] = True
+        return mask.transpose(0, 2, 1) if turned else mask
+
+    inside = slice(40, 60)
+    assert edges.cut_in_plane(box(slice(3, 50), inside)) and not edges.cut_in_plane(box(slice(4, 50), inside))
+    assert edges.cut_in_plane(box(slice(100, 396 + 1), inside)) and not edges.cut_in_plane(box(slice(100, 396), inside))
+    assert edges.cut_in_plane(box(slice(50, 90), slice(0, 60)))
+    assert not edges.cut_in_plane(box(slice(50, 90), slice(1, 60)))
+    for last, cut in ((338, False), (341, True)):
+        assert edges.cut_beside(box(slice(last - 9, last + 1), inside), below=True) == cut
+    for first, cut in ((61, False), (59, True)):
+        assert edges.cut_beside(box(slice(first, first + 10), inside), below=False) == cut
+
+
 PADDING = {
     "zeros": lambda image, outside: np.where(outside, 0, image),
     "zeros before a rescale intercept": lambda image, outside: np.where(outside, 0, image) * 2.5 - 7,

@@ -100,16 +100,20 @@ def test_a_missing_body_or_disc_is_told_and_shifts_no_name():
     assert "L1-L2" in told and "L3" in told
 
 
-def test_a_second_sacral_segment_is_left_out():
+@pytest.mark.parametrize(("erosion", "part"), [(3, 0.36), (2, 0.53), (1, 0.75)])
+def test_a_second_sacral_segment_is_left_out_and_one_as_large_as_s1_raises_doubt(erosion, part):
     spine = labelled_spine(2)
     bodies = seen(spine.bodies)
     last = np.argwhere(spine.bodies == 7)
     down = int(np.ptp(last[:, 1])) + 2
-    small = ndimage.binary_erosion(spine.bodies == 7, structure=np.ones((1, 3, 3)), iterations=3)
+    small = ndimage.binary_erosion(spine.bodies == 7, structure=np.ones((1, 3, 3)), iterations=erosion)
+    assert small.sum() == pytest.approx(part * (spine.bodies == 7).sum(), rel=0.05)
     bodies = np.maximum(bodies, seen(np.roll(np.roll(small, down, axis=1), 8, axis=2)))
     found = structures_of(spine.volume, seen(spine.discs), bodies)
-    levels_right(found, spine)
-    assert any("Sacral segments" in remark for remark in found.remarks)
+    if part < 0.6:
+        levels_right(found, spine)
+    assert any("Sacral segments" in remark for remark in found.remarks) == (part < 0.6)
+    assert all(any("no disc was found" in flag for flag in one.flags) == (part > 0.6) for one in found.structures)
 
 
 def test_a_lost_lowest_disc_is_flagged_not_guessed_silently():

@@ -9,7 +9,7 @@ from typing import Any
 from recon_worker.segmentation.edges_and_voids import NEXT_LEVELS, SMALL
 from recon_worker.training.mask_convention import INSIDE_MM
 from recon_worker.training.report import Row, table, verdict
-from recon_worker.training.segmentation_real import in_convention
+from recon_worker.training.segmentation_real import in_convention, means
 from recon_worker.training.spine_images import AS_DRAWN
 
 BODY_BAR, BODY_CONTRAST_BAR = 0.94, 0.90
@@ -32,6 +32,11 @@ def summary(numbers: dict[str, Any]) -> list[str]:
                 f"disc height against the simulator's truth, Standard arm, {row['n']} discs: mean error "
                 f"{row['bias']:+.2f} mm, mean absolute error {row['mean_absolute_error']:.2f} mm (bar {HEIGHT_BAR}): "
                 + verdict(row["mean_absolute_error"] < HEIGHT_BAR)
+            )
+        if row["quantity"] == "body_volume_cm3" and row["arm"] == "Standard":
+            lines.append(
+                f"body volume against the simulator's truth, Standard arm, {row['n']} bodies: bias "
+                f"{row['bias_percent']:+.1f} %, r2 {row['r2']:.3f} (held to no bar)"
             )
     for row in numbers["arms_against_standard"]:
         if "r2" in row and row["arm"] in ("Fast DL50", "Fast DL75"):
@@ -69,11 +74,23 @@ def _dice(numbers: dict[str, Any]) -> list[str]:
         ]
         told = ", ".join(f"{row['case']} {row['cleaned']:.3f}" for row in drawn)
         lines.append(
-            f"of these, VB1's {len(drawn)} series are counted with masks moved {INSIDE_MM['VB1']:g} mm outward "
-            f"(mean {sum(one) / len(one):.3f}); as drawn: {told}"
+            f"of these, VB1's {len(drawn)} series are counted with masks moved {INSIDE_MM['VB1']:g} mm outward (on the "
+            f"1 mm grid 1 mm at endplates, 0.9 mm in the mean): mean {sum(one) / len(one):.3f}; as drawn: {told}"
         )
     told = ", ".join(f"{name} {value:.3f}" for name, value in contrasts.items())
-    lines.append(f"no contrast of bodies under {BODY_CONTRAST_BAR}: {told}: {verdict(min(contrasts.values()) >= 0.90)}")
+    lines.append(
+        f"no contrast of bodies under {BODY_CONTRAST_BAR}: {told}: "
+        + verdict(min(contrasts.values()) >= BODY_CONTRAST_BAR)
+    )
+    if drawn:
+        in_both = {row["source"].removesuffix(AS_DRAWN) for row in drawn}
+        as_drawn = [*(row for row in rows if row["source"] not in in_both), *drawn]
+        held = [row for row in means(as_drawn, "contrast") if row["kind"] == "bodies"]
+        changed = {row["contrast"]: row["cleaned"] for row in held if row["cleaned"] != contrasts[row["contrast"]]}
+        told = ", ".join(f"{name} {value:.3f}" for name, value in changed.items())
+        lines.append(
+            f"the same with VB1's masks as drawn: {told}: {verdict(min(changed.values()) >= BODY_CONTRAST_BAR)}"
+        )
     sets = {
         f"{row['source']}": row["cleaned"]
         for row in numbers["dice_by_source"]

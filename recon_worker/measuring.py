@@ -24,6 +24,8 @@ LABELS, OVERLAY, SEGMENTATION, REPORT = "labels.npz", "overlay.png", "segmentati
 FILES = (LABELS, OVERLAY, SEGMENTATION, REPORT)
 SEGMENT_SHARE = 0.85
 """Of the time: the networks; the rest goes into files."""
+NO_NAME = "Left out, since once matched to the reference arm there is no name for their level"
+"""So begins a remark on structures above T12 or below S1."""
 
 
 class Segmenter(Protocol):
@@ -150,17 +152,25 @@ def measure_or_say_why(volume: Volume, *, out: Path, **how: Any) -> Measured:
         )
 
 
-def matched_levels(reference: Sequence[Structure], other: Sequence[Structure]) -> list[int | None]:
-    """For every structure of `other` the level of the reference's structure at its place, None where it is named so."""
+def matched_levels(reference: Sequence[Structure], other: Sequence[Structure]) -> list[tuple[Structure, int | None]]:
+    """The structures of `other`, each with the level of the reference's structure at its place, None where it is named
+    so. Those whose level has no name in the reference's count are left out."""
     if not reference:
-        return [None] * len(other)
+        return [(structure, None) for structure in other]
     return [
-        None if match.level == match.structure.level else match.level
+        (match.structure, None if match.level == match.structure.level else match.level)
         for match in match_arms(list(reference), list(other))
+        if match.level is not None
     ]
 
 
 def matching_remarks(reference: Sequence[Structure], other: Sequence[Structure]) -> list[str]:
     """What the coordinator should know of how `other` was matched to the reference."""
+    if not reference:
+        return []
     remark = movement_remark(list(reference), list(other))
-    return [remark] if remark else []
+    nameless = [match.structure.name for match in match_arms(list(reference), list(other)) if match.level is None]
+    return [
+        *([remark] if remark else []),
+        *([f"{NO_NAME}: {', '.join(nameless)}, as named in this series."] if nameless else []),
+    ]

@@ -244,14 +244,13 @@ def _measurements(measured: list[tuple[Measured, list[StoredFile]]], reference: 
     names = measured[reference][0].structures
     told = []
     for index, (one, files) in enumerate(measured):
-        levels = matched_levels(names, one.structures)
         paths = {Path(file.path).name: file.path for file in files}
         told.append(
             {
                 "index": index,
                 "structures": [
                     {**structure.as_json(), "matched_level": level}
-                    for structure, level in zip(one.structures, levels, strict=True)
+                    for structure, level in matched_levels(names, one.structures)
                 ],
                 "remarks": [
                     *(one.segmentation.remarks if one.segmentation else []),

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from recon_worker.morphometry.levels import BODY_NAMES, DISC_NAMES
 from recon_worker.morphometry.structures import Structure
 
 FARTHEST_MM = 15.0
@@ -35,18 +36,14 @@ MOST_AGREE = 0.8
 class Match:
     """A structure of another arm and the one of the reference arm at its place; None: there is none.
 
-    `level` is the reference's level, or the structure's own where the reference has nothing there.
+    `level` is the reference's level; where the reference has nothing there, the one that the structure has in the
+    reference's count. None: that lies above T12 or below S1 and has no name.
     """
 
     structure: Structure
     reference: Structure | None
     distance_mm: float | None
-    level: int
-
-    @property
-    def is_renamed(self) -> bool:
-        """Whether the two series count differently here."""
-        return self.reference is not None and self.reference.level != self.structure.level
+    level: int | None
 
 
 def match_arms(reference: list[Structure], other: list[Structure]) -> list[Match]:
@@ -55,7 +52,8 @@ def match_arms(reference: list[Structure], other: list[Structure]) -> list[Match
     Discs match discs and bodies bodies, each at most once, so that the sum of squared distances is least; a common
     shift (the patient moved between the acquisitions) is taken out first: that of nearest neighbours, or a larger one
     after which all names agree. Structures farther apart than `FARTHEST_MM` do not match; they take the level that
-    their matched neighbours' renaming implies.
+    their matched neighbours' renaming implies, or none where that has no name: at the last one they would stand in the
+    way of the structure that it belongs to.
     """
     named = _shift_by_names(reference, other)
     moved = _common_shift(reference, other) if named is None else named
@@ -77,7 +75,7 @@ def match_arms(reference: list[Structure], other: list[Structure]) -> list[Match
             there, distance = found[index]
             matches.append(Match(structure, there, round(distance, 2), there.level))
         else:
-            matches.append(Match(structure, None, None, _within(structure, structure.level + usual)))
+            matches.append(Match(structure, None, None, _with_a_name(structure.kind, structure.level + usual)))
     return matches
 
 
@@ -92,8 +90,8 @@ def movement_remark(reference: list[Structure], other: list[Structure]) -> str:
     )
 
 
-def _within(structure: Structure, level: int) -> int:
-    return min(max(level, 1), 6 if structure.kind == "disc" else 7)
+def _with_a_name(kind: str, level: int) -> int | None:
+    return level if level in (DISC_NAMES if kind == "disc" else BODY_NAMES) else None
 
 
 def _distances(ours: list[Structure], theirs: list[Structure], moved: np.ndarray) -> np.ndarray:

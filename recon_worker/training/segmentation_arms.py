@@ -68,7 +68,7 @@ def simulated_arms(subjects: int, say: Say, *, seed: int = SEED, size: str = SIZ
             for match in match_arms(reference, found.structures):
                 structure = match.structure
                 quantity = QUANTITIES[structure.kind]
-                if quantity in structure.measures:
+                if match.level is not None and quantity in structure.measures:
                     value = structure.measures[quantity]
                     rows.append(
                         {"subject": number, "arm": arm, "quantity": quantity, "level": match.level, "value": value,

@@ -18,7 +18,7 @@ from PIL import Image
 
 from recon_worker import contracts
 from recon_worker.data import InputFault, ReconstructionFault, Volume
-from recon_worker.measuring import FILES
+from recon_worker.measuring import FILES, NO_NAME
 from recon_worker.morphometry.levels import level_name
 from recon_worker.pipeline import run_finishing_job
 from recon_worker.segmentation.segment import Progress, Segmentation
@@ -240,6 +240,29 @@ def test_an_arm_counted_from_another_level_is_matched_by_place(store, folder):
     )
     contracts.check("event", event(payload))
     assert all(one["matched_level"] == one["level"] + 1 for one in payload["measurements"][1]["structures"])
+    assert len(payload["measurements"][1]["structures"]) == 11
+
+
+def test_what_lies_above_the_reference_s_names_is_left_out_and_the_coordinator_is_told(store, folder):
+    """The reference is the second series, in which L1 is called T12: the first one's T12 has no name in its count."""
+    order = ordered(store, folder, (2.0, 2.0), reference=1)
+    payload = run_finishing_job(
+        order, store=store, report=lambda *_: None, segmenter=CountsFromTheWrongLevel(labelled_spine(1))
+    )
+    contracts.check("event", event(payload))
+    first, second = payload["measurements"]
+    assert {one["matched_level"] for one in second["structures"]} == {None}
+    assert all(one["matched_level"] == one["level"] - 1 for one in first["structures"])
+    assert [(one["kind"], one["level"]) for one in first["structures"]] == [
+        *(("disc", level) for level in range(2, 7)),
+        *(("body", level) for level in range(2, 8)),
+    ]
+    told = [remark for remark in first["remarks"] if remark.startswith(NO_NAME)]
+    assert len(told) == 1 and told[0].endswith(": T12-L1, T12, as named in this series.")
+    assert not [remark for remark in second["remarks"] if remark.startswith(NO_NAME)]
+    # What is stored of the series keeps it, under the series' own name.
+    with np.load(folder / first["labels"], allow_pickle=False) as arrays:
+        assert 1 in arrays["discs"] and 1 in arrays["bodies"]
 
 
 class LiesElsewhere(KnowsTheTruth):

@@ -8,12 +8,15 @@ from recon_worker.morphometry.matching import match_arms, movement_remark
 from recon_worker.morphometry.structures import Structure
 
 
-def spine(*, moved=(0.0, 0.0, 0.0), renamed=0, without=(), seed=1, error=0.7, curve=12.0, level_mm=36.0):
-    """Bodies and discs of a curved spine, with a little random error of place, millimetres."""
+def spine(
+    *, moved=(0.0, 0.0, 0.0), renamed=0, without=(), seed=1, error=0.7, curve=12.0, level_mm=36.0, above=0, below=0
+):
+    """Bodies and discs of a curved spine, with a little random error of place, millimetres; so many more of each kind
+    `above` T12 and `below` S1. Those that have no name once `renamed` are left out."""
     rng = np.random.default_rng(seed)
     found = []
     for kind, names, offset in (("disc", DISC_NAMES, level_mm / 2), ("body", BODY_NAMES, 0.0)):
-        for level in names:
+        for level in range(1 - above, max(names) + 1 + below):
             down = level_mm * level + offset
             place = np.array([0.0, curve * np.sin(down / 60), -down]) + moved + rng.normal(0, error, 3)
             named = level + renamed
@@ -25,7 +28,7 @@ def spine(*, moved=(0.0, 0.0, 0.0), renamed=0, without=(), seed=1, error=0.7, cu
 def test_equal_names_match_after_a_movement():
     matches = match_arms(spine(), spine(moved=(2.0, -4.0, 5.0), seed=2))
     assert len(matches) == 13
-    assert all(match.level == match.structure.level and not match.is_renamed for match in matches)
+    assert all(match.level == match.structure.level == match.reference.level for match in matches)
     assert max(match.distance_mm for match in matches) < 5
 
 
@@ -39,7 +42,32 @@ def test_a_missing_structure_shifts_nothing():
 def test_a_series_counted_one_level_off_gets_the_levels_of_the_reference():
     other = spine(renamed=-1, seed=3)
     matches = match_arms(spine(), other)
-    assert all(match.is_renamed and match.level == match.structure.level + 1 for match in matches)
+    assert all(match.level == match.reference.level == match.structure.level + 1 for match in matches)
+
+
+@pytest.mark.parametrize("missing", range(2, 6))
+@pytest.mark.parametrize("renamed", [-1, 1])
+def test_what_the_reference_lacks_gets_the_level_that_the_others_renaming_implies(renamed, missing):
+    reference = spine(without={("body", missing), ("disc", missing)})
+    matches = match_arms(reference, spine(renamed=renamed, seed=3))
+    alone = {(match.structure.kind, match.level) for match in matches if match.reference is None}
+    assert alone == {("body", missing), ("disc", missing)}
+    assert all(match.level == match.structure.level - renamed for match in matches)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize("end", ["above", "below"])
+def test_what_lies_beyond_the_names_of_the_reference_gets_no_level_and_takes_none(end, steps):
+    """An arm counted from L5 calls T11 "T12"; one counted from S2 calls S2 "S1"."""
+    renamed = steps if end == "above" else -steps
+    other = spine(renamed=renamed, seed=3, **{end: steps})
+    assert len(other) == 13
+    matches = match_arms(spine(), other)
+    nameless = [match for match in matches if match.level is None]
+    assert len(nameless) == 2 * steps and all(match.reference is None for match in nameless)
+    claimed = [(match.structure.kind, match.level) for match in matches if match.level is not None]
+    assert len(set(claimed)) == len(claimed) == 13 - 2 * steps
+    assert all(match.level == match.structure.level - renamed for match in matches if match.level is not None)
 
 
 def test_nothing_matches_nothing():

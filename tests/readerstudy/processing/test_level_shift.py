@@ -190,6 +190,20 @@ def test_one_that_was_carried_beyond_may_be_included_or_corrected_by_hand_and_th
     assert structure(graded, 1).beyond == 0
 
 
+@pytest.mark.parametrize("by", [UP, DOWN])
+def test_one_that_was_carried_beyond_counts_from_the_level_that_it_is_corrected_to(graded, by):
+    """It stays left out, now by hand: no shift includes it."""
+    for level in (3, 4, 5):
+        structure(graded, level).delete()
+    shift(graded, UP, "Fast")
+    one = structure(graded, 1)
+    services.correct_level(structure_id=one.pk, level=3, reason="counted again", actor=graded.coordinator)
+    shift(graded, by, "Fast")
+    one = structure(graded, 1)
+    assert (one.effective_level, one.beyond, one.left_out_by_shift) == (3 + by, 0, False)
+    assert one.excluded_reason == REASON and 3 + by not in counted(graded)
+
+
 def test_only_the_subject_and_sequence_shift(db):
     graded = measured_rows(sequences=SEQUENCES)
 

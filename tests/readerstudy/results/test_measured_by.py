@@ -42,3 +42,12 @@ def test_results_name_what_measured(measured, client):
         f"Measured: 13 series by the networks {of_first}, {code}; 2 series by the networks {of_second}, {code}; "
         "of 3 series it is not told."
     )
+
+
+def test_a_series_whose_measurement_failed_is_in_no_count(measured):
+    failed = structure(measured, "Fast", 1).measured
+    failed.fault_message, failed.fault_action = "No lumbar spine was found in the series.", "Measure it by hand."
+    failed.save()
+    failed.structures.all().delete()
+    content = services.compute_results(study=measured.study).content
+    assert [one["series"] for one in content["measured_by"]] == [17]

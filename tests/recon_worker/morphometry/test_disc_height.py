@@ -69,6 +69,20 @@ def test_pixel_corners_bound_an_upright_block_exactly():
     assert found.slice_index == 1
 
 
+def test_the_mean_height_is_that_of_the_middle_third_of_the_depth():
+    """A gable over a flat base rises evenly from 4 mm at both ends to 12 mm: over the middle third 10.67 mm, over the
+    middle half 10 mm, over all 8 mm."""
+    step, depth = 0.1, 40.4
+    columns = (np.arange(round(depth / step)) + 0.5) * step - depth / 2
+    rows = (np.arange(140) + 0.5) * step
+    mask = np.zeros((1, 160, columns.size + 20), dtype=bool)
+    mask[0, 10:150, 10:-10] = rows[:, None] < 12 - 8 * np.abs(2 * columns / depth)
+    found = measure_disc(mask, (4.0, step, step))
+    assert found.height_mm == pytest.approx(12.0, abs=step)
+    assert found.mean_height_mm == pytest.approx(4 + 8 * 5 / 6, rel=0.01)
+    assert found.area_mm2 == pytest.approx(8 * depth, rel=0.01)
+
+
 def test_the_central_slice_is_that_of_the_centre_of_mass():
     mask = np.zeros((9, 40, 60), dtype=bool)
     for index, height in enumerate([0, 2, 6, 8, 8, 8, 6, 2, 0]):

@@ -18,6 +18,8 @@ from skimage.measure import find_contours
 Points = npt.NDArray[np.float64]
 FINER = 4
 """Sub-pixels a pixel for area and mean height, where the outline is known better than by whole pixels."""
+TIE = 1e-6
+"""Of the distance of slices: so little does not tell which of two is nearer."""
 MIDDLE_PART = 1 / 3
 """The mean height is taken over this middle part of the disc's depth, away from its rounded ends."""
 
@@ -48,7 +50,8 @@ def measure_disc(
     probability: npt.NDArray[np.float32] | None = None,
     threshold: float = 0.5,
 ) -> DiscMeasure:
-    """Height, mean height and area of one disc.
+    """Height, mean height and area of one disc on its central slice. Where its centroid lies in the middle between two,
+    on the one with the larger area, then height: whichever way the slices are ordered.
 
     Parameters
     ----------
@@ -68,15 +71,32 @@ def measure_disc(
     """
     if not mask.any():
         raise ValueError("The mask of the disc is empty.")
-    index = round(float(ndimage.center_of_mass(mask)[0]))
-    if not mask[index].any():
-        areas = mask.sum(axis=(1, 2))
-        present = np.flatnonzero(areas)
-        index = int(present[np.argmin(np.abs(present - index))])
-    section, step = mask[index], (spacing_mm[1], spacing_mm[2])
+    step = (float(spacing_mm[1]), float(spacing_mm[2]))
+    measured = [
+        _measure_section(mask[index], step, None if probability is None else probability[index], threshold, index)
+        for index in _central_slices(mask)
+    ]
+    return max(measured, key=lambda one: (one.area_mm2, one.height_mm, one.mean_height_mm))
+
+
+def _central_slices(mask: npt.NDArray[np.bool_]) -> list[int]:
+    """The slice of the disc that is nearest to its centroid; both where it lies in the middle between two."""
+    present = np.flatnonzero(mask.any(axis=(1, 2)))
+    away = np.abs(present - float(ndimage.center_of_mass(mask)[0]))
+    return [int(index) for index in present[away <= away.min() + TIE]]
+
+
+def _measure_section(
+    section: npt.NDArray[np.bool_],
+    step: tuple[float, float],
+    probability: npt.NDArray[np.float32] | None,
+    threshold: float,
+    index: int,
+) -> DiscMeasure:
+    """Slice `index` of a disc `[row, column]`, with pixels of `step` (row, column) millimetres."""
     outline = pixel_corners(section, step)
     if probability is not None:
-        value = _masked_value(section, probability[index], threshold)
+        value = _masked_value(section, probability, threshold)
         fine = _fine_section(value, threshold)
         if fine.any():
             outline = _crossing(value, threshold) * np.array(step)
@@ -147,4 +167,4 @@ def _middle_height(centres: Points, rectangle: Rectangle, step: tuple[float, flo
     if reach <= 0:
         return rectangle.short_mm
     inside = int((np.abs(along - middle) <= reach).sum())
-    return inside * step[0] * step[1] / (2 * reach)
+    return float(inside * step[0] * step[1] / (2 * reach))

@@ -1,7 +1,10 @@
 """Disc height against shapes of known height, and the smallest rectangle against a search over all angles."""
 
+from dataclasses import astuple, replace
+
 import numpy as np
 import pytest
+from scipy.ndimage import gaussian_filter
 
 from recon_worker.morphometry.disc_height import measure_disc, pixel_corners, smallest_rectangle
 
@@ -89,6 +92,38 @@ def test_the_central_slice_is_that_of_the_centre_of_mass():
         mask[index, 20 : 20 + height, 15:45] = True
     found = measure_disc(mask, (4.0, 1.0, 1.0))
     assert found.slice_index == 4 and found.height_mm == pytest.approx(8.0)
+
+
+@pytest.mark.parametrize("first", range(4))
+@pytest.mark.parametrize(
+    ("sections", "expected"),
+    [
+        ([(6, 24), (6, 24), (9, 24), (5, 24)], (9, 24)),
+        ([(7, 72), (9, 56)], (9, 56)),
+        ([(7, 72), (0, 0), (9, 56)], (9, 56)),
+        ([(8, 40), (8, 40)], (8, 40)),
+    ],
+)
+def test_of_two_slices_as_near_to_the_centroid_the_larger_is_measured_in_either_order(sections, expected, first):
+    """Rows and columns of the sections; where the areas are equal as well, the higher one."""
+    mask = np.zeros((10, 40, 100), dtype=bool)
+    for index, (rows, columns) in enumerate(sections):
+        mask[first + index, 20 : 20 + rows, 10 : 10 + columns] = True
+    found = measure_disc(mask, (4.0, 1.0, 1.0))
+    assert (found.height_mm, found.area_mm2) == pytest.approx((expected[0], expected[0] * expected[1]))
+    probability = gaussian_filter(mask.astype(np.float32), (0, 1, 1))
+    for given in (None, probability):
+        one = measure_disc(mask, (4.0, 1.0, 1.0), given)
+        other = measure_disc(mask[::-1], (4.0, 1.0, 1.0), None if given is None else given[::-1])
+        assert replace(other, slice_index=one.slice_index) == one
+
+
+def test_measures_are_plain_numbers():
+    mask = np.zeros((3, 40, 60), dtype=bool)
+    mask[1, 10:18, 12:50] = True
+    for probability in (None, 0.9 * mask.astype(np.float32)):
+        found = measure_disc(mask, tuple(np.array([4.0, 0.5, 0.75])), probability)
+        assert [type(value) for value in astuple(found)] == [float, float, float, int]
 
 
 def test_the_smallest_rectangle_is_no_larger_than_that_of_any_angle():

@@ -21,24 +21,26 @@ EXCLUSION = ["excluded_reason", "excluded_by", "excluded_at"]
 
 @transaction.atomic
 def correct_level(*, structure_id: int, level: int, reason: str, actor: User) -> Structure:
-    """Say which level a structure is, and why. Its own level again takes the correction back.
+    """Say which level a structure is, and why. The level that it was found as takes a correction back.
 
-    Raises Refusal without a reason, for a level that there is not or that another structure of the series has, and
-    after the lock.
+    Raises Refusal without a reason, for a level that there is not, that it has already or that another structure of the
+    series has, and after the lock.
     """
     structure = _open(structure_id, actor)
     if level not in names(structure.kind):
         raise Refusal(f"There is no such level of a {structure.get_kind_display()}.", "Choose one of the list.")
-    found = structure.matched_level or structure.level
+    found, before = structure.matched_level or structure.level, structure.effective_level
+    if before == level:
+        raise Refusal(
+            f"This {structure.get_kind_display()} is {names(structure.kind)[level]} already.",
+            f"Choose another level, or {'include it again' if structure.excluded_reason else 'leave it out'}.",
+        )
     others = Structure.objects.filter(measured=structure.measured, kind=structure.kind, excluded_reason="")
     if any(other.effective_level == level for other in others.exclude(pk=structure.pk)):
         raise Refusal(
             f"Another {structure.get_kind_display()} of this series is {names(structure.kind)[level]} already.",
             "Correct or leave out that one first.",
         )
-    before = structure.effective_level
-    if before == level:
-        return structure
     reason = checked_reason(reason, "A level is corrected for a reason.")
     structure.corrected_level = None if level == found else level
     structure.corrected_reason = "" if level == found else reason

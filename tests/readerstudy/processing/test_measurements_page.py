@@ -250,6 +250,7 @@ def test_a_level_that_there_is_not_is_refused_in_words(graded, level):
     ("fields", "words"),
     [
         ({"act": "level", "level": "4", "reason": "x"}, "Another disc of this series is L3-L4 already."),
+        ({"act": "level", "level": "3", "reason": "a fold over the disc"}, "This disc is L2-L3 already."),
         ({"act": "exclude"}, "A structure is left out for a reason."),
         ({"act": "exclude", "reason": " "}, "A structure is left out for a reason."),
     ],

@@ -102,8 +102,25 @@ def test_its_own_level_again_takes_the_correction_back(graded):
     assert counted(graded)[5] == 10.0
     assert [(event.details["before"], event.details["after"]) for event in corrections(graded)] == [(5, 6), (6, 5)]
     assert corrections(graded)[1].details["reason"] == "I had the wrong subject"
-    correct(graded, one, 5)
-    assert len(corrections(graded)) == 2, "nothing changed, nothing is told"
+
+
+def test_the_level_that_it_has_already_is_refused(graded):
+    """As Enter in the reason's field asks for it, with the list as it opened."""
+    one = structure(graded, 5)
+    refused(
+        graded, lambda: correct(graded, one, 5), "This disc is L4-L5 already. Choose another level, or leave it out."
+    )
+    structure(graded, 6).delete()
+    correct(graded, one, 6)
+    refused(
+        graded, lambda: correct(graded, one, 6), "This disc is L5-S1 already. Choose another level, or leave it out."
+    )
+    exclude(graded, one)
+    refused(graded, lambda: correct(graded, one, 6), "is L5-S1 already. Choose another level, or include it again.")
+    other = structure(graded, 4)
+    Structure.objects.filter(pk=other.pk).update(matched_level=3)
+    refused(graded, lambda: correct(graded, other, 3), "This disc is L2-L3 already")
+    assert correct(graded, other, 4).effective_level == 4
 
 
 def test_its_own_level_is_the_matched_one_where_it_was_matched(graded):

@@ -1,7 +1,9 @@
 """`manage.py up` as a user starts it: real processes, a state folder of its own."""
 
+import json
 import os
 import queue
+import re
 import signal
 import socket
 import subprocess
@@ -23,9 +25,17 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def front_end_is_built() -> bool:
-    """Whether `make frontend` has run."""
-    return (ROOT / "frontend" / "dist" / "manifest.json").exists()
+def front_end_is_built(build: Path = ROOT / "frontend" / "dist") -> bool:
+    """Whether `make frontend` has run, and built all that the pages use: an older build lacks newer entries."""
+    manifest = build / "manifest.json"
+    return manifest.exists() and entries_of_pages() <= json.loads(manifest.read_text()).keys()
+
+
+def entries_of_pages() -> set[str]:
+    """What the templates ask of the front end with `{% island "name" %}`, as its manifest names it."""
+    pages = (ROOT / "readerstudy").rglob("*.html")
+    names = {name for page in pages for name in re.findall(r'{% island "(\w+)" %}', page.read_text())}
+    return {f"src/{name}/main.ts" for name in names}
 
 
 class Application:

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from recon_worker.data import InputFault, Volume
+from recon_worker.morphometry.levels import LOWEST_DISC
 from recon_worker.segmentation.segment import Segmentation, structures_of
 from recon_worker.segmentation.weights import Weights
 from recon_worker.training.segmentation_real import LOWEST_LEVEL, Case, Mask, cleaned, from_below
@@ -15,8 +16,6 @@ from recon_worker.training.spine_images import AS_DRAWN
 
 Row = dict[str, Any]
 
-LOWEST_DISC = 6
-"""L5-S1, the lowest one that the IVD set labels."""
 OVERLAP = 0.5
 PART = 0.15
 """Of a drawn disc: what covers this part of it is a piece of it."""
@@ -61,6 +60,7 @@ def measured_series(all_cases: list[Case], weights: dict[str, Weights]) -> list[
 def _against_labels(case: Case, found: Segmentation) -> Row:
     kind = "discs" if case.source == "IVD" else "bodies"
     truth, ours = case.truth[kind], found.discs if kind == "discs" else found.bodies
+    # The lowest disc that the IVD set labels is L5-S1.
     lowest = LOWEST_DISC if kind == "discs" else LOWEST_LEVEL[case.source]
     named: list[bool] = []
     at_the_side: dict[str, int] = {"cut": 0, "flagged": 0, "measured": 0, "excluded": 0}

@@ -24,7 +24,9 @@ NO_CALL_TO_LOOK = (
     "Pixels of",
 )  # fmt: skip
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
-OF_THE_COUNT = ("The count of the levels needs a look", "All structures lie")
+OF_THE_COUNT = (
+    "The count of the levels needs a look", "All structures lie", "Left out, since once matched",
+)  # fmt: skip
 """How remarks begin that hold no longer once a coordinator has confirmed the count."""
 COUNTS_NOWHERE = "the level counts in no arm's comparison"
 WHY_NOT = {"measured": "at one level with another", "cut": "cut", "excluded": "not measured"}

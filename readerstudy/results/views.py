@@ -72,6 +72,8 @@ def results(request: HttpRequest, study_id: UUID) -> HttpResponse:
             "table6b": table6b_parts(result.content, colours=colours),
             "fates": FATES.values(),
             "measurements_reason": result.content.get("measurements_reason"),
+            "file_stem": _file_stem(study),
+            "figure_label": "Simulated grades. " if study.has_simulated_grades else "",
             "chains": [arm for arm in study_arms if arm.chain_words],
             "downloads": downloads.names(result.content),
         },
@@ -91,7 +93,12 @@ def download(request: HttpRequest, study_id: UUID, name: str) -> HttpResponse:
     except Refusal as refusal:
         return HttpResponse(str(refusal), status=409, content_type="text/plain; charset=utf-8")
     kind = "application/json" if name.endswith(".json") else "text/csv; charset=utf-8"
-    title = slugify(study.name) or "study"
-    label = "simulated-grades-" if study.has_simulated_grades and "simulated-grades" not in title else ""
-    file_name = f"{title}-{label}{name}"
+    file_name = f"{_file_stem(study)}-{name}"
     return HttpResponse(text, content_type=kind, headers={"Content-Disposition": f'attachment; filename="{file_name}"'})
+
+
+def _file_stem(study: Study) -> str:
+    """How names of the study's files begin; they say so where the grades are simulated."""
+    title = slugify(study.name) or "study"
+    is_said = not study.has_simulated_grades or "simulated-grades" in title
+    return title if is_said else f"{title}-simulated-grades"

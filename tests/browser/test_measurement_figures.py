@@ -1,4 +1,7 @@
-"""The measurements of the results page in Chromium: figures drawn, nothing too wide, no text over another."""
+"""The measurements of the results page in Chromium: figures drawn and saved, nothing too wide, no text over another."""
+
+from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 from django.conf import settings
@@ -29,6 +32,34 @@ TOO_WIDE = """() => [...document.querySelectorAll(
   one => one.scrollWidth > one.clientWidth + 1 || one.getBoundingClientRect().right > innerWidth).map(one => one.id)"""
 
 
+TEXTS = "group => [...group.querySelectorAll('svg text')].map(one => one.textContent)"
+SVG = "{http://www.w3.org/2000/svg}"
+
+
+def saved_as_shown(page, group):
+    """One file with every panel of the group, its texts and marks, none over another, under its title."""
+    with page.expect_download() as download:
+        group.locator("xpath=following-sibling::button[1]").click()
+    assert download.value.suggested_filename == f"{group.get_attribute('data-file')}.svg"
+    whole = ElementTree.parse(download.value.path()).getroot()
+    title, *texts = ("".join(one.itertext()) for one in whole.iter(f"{SVG}text"))
+    assert title == group.get_attribute("data-title")
+    legend = group.locator("xpath=..").locator(".legend span").all_inner_texts()
+    assert texts == [*group.evaluate(TEXTS), *legend]
+    names = [one.get("id") for one in whole.iter() if one.get("id")]
+    assert len(names) == len(set(names)), "what one panel is clipped by is its own"
+    sides = ("x", "y", "width", "height")
+    panels = [{side: float(one.get(side)) for side in sides} for one in whole.findall(f"{SVG}svg")]
+    assert len(whole.findall(f"{SVG}rect")) == 1 + group.locator("xpath=..").locator(".legend i").count()
+    assert max(float(one.get("x") or 0) for one in whole.findall(f"{SVG}text")) < float(whole.get("width")) - 30
+    assert len(panels) == group.locator(".figure").count() > 0
+    assert len(list(whole.iter(f"{SVG}path"))) == group.locator("svg path").count() > 0
+    for one, other in pairwise(panels):
+        assert other["x"] >= one["x"] + one["width"] or other["y"] >= one["y"] + one["height"]
+    assert max(one["x"] + one["width"] for one in panels) <= float(whole.get("width"))
+    assert max(one["y"] + one["height"] for one in panels) <= float(whole.get("height"))
+
+
 @pytest.mark.parametrize("width", [1440, 1024])
 def test_the_figures_are_drawn_and_nothing_overlaps(browser, live_server, client, width):
     graded = graded_study(random_scores(31, patients=12, sequences=("SAG T1",)))
@@ -46,6 +77,8 @@ def test_the_figures_are_drawn_and_nothing_overlaps(browser, live_server, client
         until(lambda: watched.page.evaluate(count) == 2 * 2 * 4, says="Sixteen figures")
         assert watched.page.evaluate(OVERLAPS) == []
         assert watched.page.evaluate(TOO_WIDE) == []
+        for group in watched.page.locator(".figures").all():
+            saved_as_shown(watched.page, group)
         for table in ("#table6", "#table6-beyond", "#table6c", "#table6b"):
             assert watched.page.locator(table).count() == 1
         assert watched.errors == []

@@ -1,6 +1,7 @@
 /** Draws the figures of the results page. Each has its specification beside it, made on the server. */
 import embed, { type VisualizationSpec } from 'vega-embed';
 import { expressionInterpreter } from 'vega-interpreter';
+import { offerToSave } from './save.ts';
 
 /** The specification that stands behind a figure's element. */
 function specificationOf(figure: HTMLElement): VisualizationSpec | null {
@@ -33,3 +34,4 @@ async function draw(figure: HTMLElement): Promise<void> {
 }
 
 await Promise.all([...document.querySelectorAll<HTMLElement>('.figure')].map(draw));
+document.querySelectorAll<HTMLElement>('.figures').forEach(offerToSave);

@@ -21,7 +21,7 @@ UNITS = {"disc": "mm", "body": "cm³"}
 NO_CALL_TO_LOOK = (
     "Cut by the field of view", "With a signal void", "Found in part", "Much smaller than the bodies beside",
     "Large in an outermost slice", "Perhaps two bodies in one", "Found in pieces", "Levels above T12 show",
-    "Pixels of",
+    "Pixels of", "With another piece",
 )  # fmt: skip
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
 OF_THE_COUNT = (

@@ -162,11 +162,13 @@ def void_part(mask: Mask, voids: Mask, spacing_mm: tuple[float, float, float]) -
     A network draws around a void, and of a divided structure only a part may be found: in every slice of the structure
     a void is looked for wherever any of its slices shows it, or between.
     """
+    if not mask.any():
+        return 0.0
     reach = disk(AROUND_MM, spacing_mm)
     window = _window(mask, [0, reach.shape[1], reach.shape[2]])
     seen_from_the_side = convex_hull_image(mask[window].any(axis=0))
     inside = ndimage.binary_dilation(seen_from_the_side, structure=reach[0])
-    return float((inside & voids[window]).sum() / max(mask.sum(), 1))
+    return float((inside & voids[window]).sum() / mask.sum())
 
 
 @dataclass(frozen=True)

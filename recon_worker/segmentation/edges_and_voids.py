@@ -49,6 +49,8 @@ OF_A_SLICE = 0.25
 SMALL = 0.6
 """Of the median volume of the bodies beside it: what is smaller and reaches as far as they do may be crushed, or the
 upper or lower part of a body. The smallest of whole bodies is in the segmenters' report."""
+VESSEL = 0.5
+"""What lies with more than this part in front of the spine is a vessel, whose blood flows away before it is read."""
 VOID_PART, SOME_VOID = 0.12, 0.05
 """Of a structure's volume: a larger void leaves no measurement, a smaller one is told. What is dark in and around whole
 structures, such as ligaments and vessels, is less."""
@@ -138,7 +140,31 @@ def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
     level = max(VOID_LEVEL, min(FLOOR_OF_NOISE * noise, HIGHEST_FLOOR))
     opened = ndimage.binary_opening(low < level * usual, structure=disk(THINNEST_VOID_MM, spacing))
     rim = ndimage.binary_dilation(opened, structure=disk(RIM_MM, spacing)) & (low < RIM_LEVEL * usual)
-    return np.asarray(opened | rim, dtype=bool)
+    found = np.asarray(opened | rim, dtype=bool)
+    before = _in_front(volume, bodies)
+    for section in found:
+        pieces, _ = ndimage.label(section)
+        sizes = np.bincount(pieces.ravel())
+        vessels = np.bincount(pieces[before], minlength=len(sizes)) > VESSEL * sizes
+        section[vessels[pieces]] = False
+    return found
+
+
+def _in_front(volume: Volume, bodies: list[Mask]) -> Mask:
+    """Pixels `[row, column]` in front of the spine, whose front edge runs straight from body to body."""
+    axis = int(np.argmax(np.abs(volume.affine[2, 1:3])))
+    seen = np.any(bodies, axis=(0, 1))
+    if axis == 1:
+        seen = seen.T
+    backwards = bool(volume.affine[1, 2 - axis] > 0)
+    if not backwards:
+        seen = seen[:, ::-1]
+    places = np.flatnonzero(seen.any(axis=1))
+    edge = np.interp(np.arange(seen.shape[0]), places, np.argmax(seen[places], axis=1))
+    before = np.arange(seen.shape[1])[None] < edge[:, None]
+    if not backwards:
+        before = before[:, ::-1]
+    return np.asarray(before.T if axis == 1 else before)
 
 
 def _usual_signal(volume: Volume, bodies: list[Mask]) -> npt.NDArray[np.float32]:

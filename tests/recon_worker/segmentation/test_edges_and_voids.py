@@ -131,3 +131,30 @@ def test_a_small_void_is_told():
     told = [one.name for one in found.structures if any("small signal void" in flag for flag in one.flags)]
     assert told == ["L3"] and "small signal void" in " ".join(found.remarks)
     assert {one.state for one in found.structures} == {"measured"}
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("front_last", [False, True])
+def test_a_vessel_in_front_of_the_spine_is_no_void_and_a_plate_in_the_bodies_is(swapped: bool, front_last: bool):
+    """12 mm wide along the whole spine, without signal, in ten slices; whichever way the pictures are stored."""
+    spine = labelled_spine(1)
+    seen_from_the_side = spine.bodies.any(axis=0) | spine.discs.any(axis=0)
+    rows = np.flatnonzero(seen_from_the_side.any(axis=1))
+    front = np.interp(np.arange(len(seen_from_the_side)), rows, np.argmax(seen_from_the_side[rows], axis=1))
+    columns = np.arange(seen_from_the_side.shape[1])[None]
+    for begins, states in ((-12, {"measured"}), (0, {"excluded"})):
+        dark = (columns >= front[:, None] + begins) & (columns < front[:, None] + begins + 12)
+        dark = dark & (np.abs(np.arange(len(spine.bodies)) - 6.5) < 5)[:, None, None]
+        parts = [np.where(dark, 0, spine.volume.array), seen(spine.discs), seen(spine.bodies)]
+        affine = spine.volume.affine.copy()
+        if front_last:
+            affine[:3, 3] += affine[:3, 2] * (seen_from_the_side.shape[1] - 1)
+            affine[:3, 2] *= -1
+            parts = [one[:, :, ::-1] for one in parts]
+        if swapped:
+            affine = affine[:, [0, 2, 1, 3]]
+            parts = [one.transpose(0, 2, 1) for one in parts]
+        image, discs, bodies = (np.ascontiguousarray(one.astype(np.float32)) for one in parts)
+        found = structures_of(Volume(image, affine, spine.volume.slice_thickness_mm), discs, bodies)
+        assert {one.state for one in found.structures} == states
+        assert any("void" in flag for one in found.structures for flag in one.flags) == (states == {"excluded"})

@@ -187,9 +187,17 @@ def _group(subject: Any, sequence: Any, arms: list[Any], here: dict[Any, Measure
 def _count(measured: list[MeasuredSeries]) -> dict[str, Any]:
     """Whether the count of levels is `unsure`, and who `confirmed` it, when and why, if all arms are."""
     found = [one for one in measured if one.structures.all()]
-    unsure = any(one.level_is_unsure for each in found for one in each.structures.all())
+    renamed = any(one.matched_level and not one.corrected_level for each in found for one in each.structures.all())
     confirmed = found[0] if found and all(one.count_confirmed_reason for one in found) else None
-    return {"unsure": unsure or any(_of_the_count(one) for one in found), "confirmed": confirmed}
+    unsure = renamed or any(_of_the_count(one) and not _is_settled(one) for one in found)
+    return {"unsure": unsure, "confirmed": confirmed}
+
+
+def _is_settled(measured: MeasuredSeries) -> bool:
+    """Whether the coordinator has confirmed the count of the series, or corrected or left out all that it counts."""
+    structures = measured.structures.all()
+    corrected = all(one.corrected_level is not None or one.excluded_reason for one in structures)
+    return bool(measured.count_confirmed_reason or (structures and corrected))
 
 
 def _of_the_count(measured: MeasuredSeries) -> list[str]:
@@ -217,7 +225,7 @@ def _fault(measured: MeasuredSeries) -> list[str]:
 
 def _looks(measured: MeasuredSeries) -> list[str]:
     """What is said of the whole series and to be looked at."""
-    settled = _of_the_count(measured) if measured.count_confirmed_reason else []
+    settled = _of_the_count(measured) if _is_settled(measured) else []
     told = [text for text in measured.remarks if not text.startswith(NO_CALL_TO_LOOK) and text not in settled]
     return [*told, *_fault(measured)]
 

@@ -132,8 +132,17 @@ class SessionRequest(serializers.Serializer[Any]):
     display = serializers.DictField()
 
     def validate_display(self, display: dict[str, Any]) -> dict[str, Any]:
-        """A description, not a store: limited in length, and without NUL, which PostgreSQL does not keep."""
-        text = json.dumps(display)
-        if len(text) > LONGEST_DISPLAY or "\\u0000" in text:
+        """A description, not a store: limited in length, without NUL and halves of surrogate pairs, which PostgreSQL
+        does not keep."""
+        text = json.dumps(display, ensure_ascii=False)
+        if len(text) > LONGEST_DISPLAY or "\\u0000" in text or not _is_text(text):
             raise serializers.ValidationError("Too long, or no text.")
         return display
+
+
+def _is_text(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -128,9 +128,9 @@ class _Reader:
 
     def names(self, key: str) -> tuple[str, ...]:
         values = self.get(key)
-        if not isinstance(values, list) or not values or not all(isinstance(v, str) and v.strip() for v in values):
+        if not isinstance(values, list) or not values or not all(isinstance(v, str) and kept_text(v) for v in values):
             raise Refusal(f"“{key}” of {self.where} is not a list of names.", "Write it as [first, second].")
-        return _distinct([value.strip() for value in values], f"“{key}” of {self.where}")
+        return _distinct([kept_text(value) for value in values], f"“{key}” of {self.where}")
 
     def entries(self, key: str) -> list[Any]:
         values = self.get(key)
@@ -274,6 +274,7 @@ def _criterion(entry: Any) -> CriterionDefinition:
                 f"The anchor “{value}” of the criterion {name} is not a text for a grade.",
                 "Write “1: ...”, and words such as Yes and No in quotation marks.",
             )
+    anchors = {value: kept_text(anchor) for value, anchor in anchors.items()}
     better = reader.one_of("better", ("higher", "lower"))
     return check_criterion(CriterionDefinition(name, (scale[0], scale[1]), better, reader.decimal("margin"), anchors))
 

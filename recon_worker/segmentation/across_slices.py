@@ -45,9 +45,9 @@ BEFORE_MM = 4.0
 whole pixels."""
 LEAST_PIXELS = 1.5
 """An outline may always move by so many pixels."""
-WHOLE, GROWS_FROM_ITS_END = 0.6, 3.0
-"""A structure that has not yet had this part of the median piece is seen at its rounded end, as where the spine leaves
-the first slice: from there it grows so much."""
+WHOLE, STILL_GROWS, GROWS_FROM_ITS_END = 0.6, 1.1, 3.0
+"""A structure that has not yet had this part of the median piece, and has just begun or grown by this factor, is seen
+at its rounded end, as where the spine leaves the first slice: from there it may reach so far."""
 SHRUNK = {"body": 0.7, "disc": 0.25}
 GROWN = {"body": 1.3, "disc": 1.5}
 """A structure that has shrunk to less than this part of its largest area, and then grows by this factor, has ended.
@@ -81,7 +81,9 @@ def joined(
         for index in range(middle + step, len(pieces) if step > 0 else -1, step):
             while pair := _divided(pieces[index], result, index - step, spacing_mm, kind, spine_axis):
                 result[result == pair[1]] = pair[0]
-            grows = {label: _grows(result == label, usual) for label in _labels(result[index - step])}
+            grows = {
+                label: _grows(result == label, pieces, index, step, usual) for label in _labels(result[index - step])
+            }
             reaches = _reaches(result, index, step, min(back, abs(index - middle)), grows, spacing_mm)
             found, used = _continued(pieces[index], depth[index], result[index - step], reaches, used)
             if abs(index - middle) > 1:
@@ -106,9 +108,16 @@ def _labels(section: npt.NDArray[np.int32]) -> list[int]:
     return [int(label) for label in np.unique(section[section > 0])]
 
 
-def _grows(structure: Mask, usual: float) -> float:
-    """How far a structure may reach beyond its outline, as a part of the distance."""
-    return GROWS if structure.sum(axis=(1, 2)).max() >= WHOLE * usual else GROWS_FROM_ITS_END
+def _grows(structure: Mask, pieces: Labels, index: int, step: int, usual: float) -> float:
+    """How far a structure may reach beyond its outline into slice `index`, as a part of the distance."""
+    if structure.sum(axis=(1, 2)).max() >= WHOLE * usual:
+        return GROWS
+    outline, earlier = structure[index - step], index - 2 * step
+    area = 0
+    if 0 <= earlier < len(pieces):
+        # From the first slice on, what lies on its other side belongs to no structure yet.
+        area = int(structure[earlier].sum()) or int(np.isin(pieces[earlier], _labels(pieces[earlier][outline])).sum())
+    return GROWS_FROM_ITS_END if outline.sum() > STILL_GROWS * area else GROWS
 
 
 def _continued(

@@ -12,7 +12,7 @@ from skimage.morphology import convex_hull_image
 
 from recon_worker.data import Volume
 from recon_worker.segmentation.cleaning import Mask, disk
-from recon_worker.segmentation.picture import Picture, picture_of
+from recon_worker.segmentation.picture import Picture, picture_of, without_intercept
 
 EDGE_MM = 2.0
 """Networks and smoothing draw back from the edge of the picture: what ends this near goes on outside."""
@@ -50,7 +50,8 @@ SMALL = 0.6
 """Of the median volume of the bodies beside it: what is smaller and reaches as far as they do may be crushed, or the
 upper or lower part of a body. The smallest of whole bodies is in the segmenters' report."""
 VESSEL = 0.5
-"""What lies with more than this part in front of the spine is a vessel, whose blood flows away before it is read."""
+"""What lies with more than this part in front of the spine is a vessel, whose blood flows away before it is read, and
+counts only as far as it reaches into the spine."""
 VOID_PART, SOME_VOID = 0.12, 0.05
 """Of a structure's volume: a larger void leaves no measurement, a smaller one is told. What is dark in and around whole
 structures, such as ligaments and vessels, is less."""
@@ -132,8 +133,8 @@ def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
     bodies = [mask for mask in bodies if mask.any()]
     if not bodies:
         return np.zeros(volume.array.shape, dtype=bool)
-    image, spacing = np.asarray(volume.array, dtype=np.float32), volume.spacing_mm
-    usual = _usual_signal(volume, bodies)
+    image, spacing = without_intercept(volume.array), volume.spacing_mm
+    usual = _usual_signal(volume.with_array(image), bodies)
     low = ndimage.gaussian_filter(image, [0.0, LOW_PASS_MM / spacing[1], LOW_PASS_MM / spacing[2]])
     inside = np.any(bodies, axis=0)
     noise = float(np.median(np.abs(image - low)[inside] / np.broadcast_to(usual, image.shape)[inside])) / NORMAL_MEDIAN
@@ -146,14 +147,17 @@ def voids_of(volume: Volume, bodies: list[Mask]) -> Mask:
         pieces, _ = ndimage.label(section)
         sizes = np.bincount(pieces.ravel())
         vessels = np.bincount(pieces[before], minlength=len(sizes)) > VESSEL * sizes
-        section[vessels[pieces]] = False
+        section[vessels[pieces] & before] = False
     return found
 
 
 def _in_front(volume: Volume, bodies: list[Mask]) -> Mask:
-    """Pixels `[row, column]` in front of the spine, whose front edge runs straight from body to body."""
+    """Pixels `[row, column]` in front of the spine, whose front edge runs straight from body to body.
+
+    A body is convex: where a network drew around a void at its front, that lies within.
+    """
     axis = int(np.argmax(np.abs(volume.affine[2, 1:3])))
-    seen = np.any(bodies, axis=(0, 1))
+    seen = np.any([convex_hull_image(mask.any(axis=0)) for mask in bodies], axis=0)
     if axis == 1:
         seen = seen.T
     backwards = bool(volume.affine[1, 2 - axis] > 0)

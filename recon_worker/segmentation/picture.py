@@ -10,10 +10,13 @@ from scipy import ndimage
 
 Mask = npt.NDArray[np.bool_]
 
-FAINT = 0.01
-"""Of the brightest signal: noise of one grey level in padding has less, that of a scanner more."""
-BRIGHTEST = 99.0
-"""Percentile."""
+FAINT, GREY_LEVELS = 0.002, 1.5
+"""Of the brightest signal, and in steps of the values: padding has less, the noise of a scanner or of a denoised series
+more."""
+LARGEST_STEP = 0.01
+"""Of the brightest signal: of stored numbers; what differs by more is drawn."""
+LEAST, BRIGHTEST = 0.5, 99.0
+"""Percentiles: single voxels, as resampling makes them, are neither."""
 AROUND_PIXELS = 5
 """A pixel belongs to the picture where most of so many by so many around it show something: letters do not."""
 PART_OF_SLICE = 0.01
@@ -53,16 +56,30 @@ def picture_of(array: npt.NDArray[np.generic]) -> Picture:
     """Where a series `[slice, row, column]` of real values holds a picture.
 
     Padding has the least value of the series, or hardly more, and any shape. That value need not be 0: stored zeros
-    become the rescale intercept. Of a series that has one value, slices are (0, 0), and no pixel belongs to it.
+    become the rescale intercept. Padding of another value is not known as such. Of a series that has one value, slices
+    are (0, 0), and no pixel belongs to it.
     """
     signal = array.astype(np.float32)
-    signal -= signal.min()
-    shows = signal > FAINT * float(np.percentile(signal, BRIGHTEST))
+    least, brightest = (float(value) for value in np.percentile(signal, (LEAST, BRIGHTEST)))
+    grey_level = min(_step(signal[len(signal) // 2]), LARGEST_STEP * (brightest - least))
+    shows = signal - least > max(FAINT * (brightest - least), GREY_LEVELS * grey_level)
     filled = np.asarray(shows.mean(axis=(1, 2)) > PART_OF_SLICE)
     first, end = _span(filled)
     around = ndimage.uniform_filter(shows.any(axis=0).astype(np.float32), AROUND_PIXELS, mode="nearest")
     empty = [number for number in range(first, end) if not filled[number]]
     return Picture((first, end), np.asarray(ndimage.binary_fill_holes(around > 0.5)), empty)
+
+
+def without_intercept(array: npt.NDArray[np.generic]) -> npt.NDArray[np.float32]:
+    """Real values with the rescale intercept taken back that made the least of them negative."""
+    signal = array.astype(np.float32)
+    return signal - min(0.0, float(np.percentile(signal, LEAST)))
+
+
+def _step(section: npt.NDArray[np.float32]) -> float:
+    """The least difference of two values, which in stored numbers is one grey level."""
+    steps = np.diff(np.unique(section))
+    return float(steps.min()) if steps.size else 0.0
 
 
 def _span(shown: Mask) -> tuple[int, int]:

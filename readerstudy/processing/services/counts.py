@@ -13,7 +13,7 @@ from readerstudy.faults import Refusal
 from readerstudy.processing.levels import names
 from readerstudy.processing.measurements import as_seen, measured_of
 from readerstudy.processing.models import MeasuredSeries, Structure
-from readerstudy.processing.services.measurements import EXCLUSION, checked_reason, hold_measurements
+from readerstudy.processing.services.measurements import EXCLUSION, checked_reason, doubted_again, hold_measurements
 from readerstudy.studies.models import Subject
 
 CONFIRMATION = ["count_confirmed_reason", "count_confirmed_by", "count_confirmed_at"]
@@ -53,12 +53,13 @@ def confirm_count(*, subject_id: UUID, sequence_id: UUID, reason: str, actor: Us
     levels changed since they were `seen` (`measurements.as_seen`; empty: not to be compared).
     """
     reason = checked_reason(reason, "A count is confirmed with how you know that it is right.")
-    subject, found = _held(subject_id, sequence_id, actor, seen)
-    found = [one for one in found if one.structures.all()]
+    subject, all_arms = _held(subject_id, sequence_id, actor)
+    found = [one for one in all_arms if one.structures.all()]
     if not found:
         raise Refusal("There is no level to confirm.", "Look why nothing was found.")
     if all(one.count_confirmed_reason for one in found):
         raise Refusal(f"{found[0].count_confirmed_by} confirmed this count already.", "There is nothing left to do.")
+    _require_as_seen(all_arms, seen)
     _confirm(found, reason, actor)
     return _recorded(subject, found, actor, "processing.count_confirmed", reason=reason)
 
@@ -104,7 +105,8 @@ def shift_levels(
     if by not in (UP, DOWN):
         raise Refusal("Levels are shifted by one, up or down.", "Choose one of the two.")
     reason = checked_reason(reason, "Levels are shifted for a reason.")
-    subject, found = _held(subject_id, sequence_id, actor, seen)
+    subject, found = _held(subject_id, sequence_id, actor)
+    _require_as_seen(found, seen)
     shifted = [one for one in found if arm_id in (None, one.series.arm_id) and one.structures.all()]
     if not shifted:
         raise Refusal("There is no level to shift.", "Choose an arm that was measured.")
@@ -122,8 +124,7 @@ def shift_levels(
     Structure.objects.bulk_update(
         structures, ["corrected_level", "corrected_reason", *EXCLUSION, "beyond", "left_out_by_shift"]
     )
-    # What was confirmed stood otherwise.
-    _confirm(found, "", None)
+    doubted = doubted_again(subject.pk, sequence_id)
     done = Shift([one.series.arm.name for one in shifted], by, len(structures), left_out, included)
     audit.record(
         study=subject.study_id,
@@ -138,21 +139,24 @@ def shift_levels(
             "left_out": left_out,
             "included": included,
             "reason": reason,
+            **doubted,
         },
     )
     return done
 
 
-def _held(subject_id: UUID, sequence_id: UUID, actor: User, seen: str = "") -> tuple[Subject, list[MeasuredSeries]]:
-    """Subject and measured series, held for a change. Raises Refusal where they are not as `seen`."""
+def _held(subject_id: UUID, sequence_id: UUID, actor: User) -> tuple[Subject, list[MeasuredSeries]]:
+    """Subject and measured series, held for a change."""
     subject = Subject.objects.filter(pk=subject_id).first()
     if subject is None:
         raise Refusal("This subject left the study meanwhile.", "Reload the page.")
     hold_measurements(subject.study_id, subject.pk, actor)
-    found = measured_of(subject, sequence_id)
+    return subject, measured_of(subject, sequence_id)
+
+
+def _require_as_seen(found: list[MeasuredSeries], seen: str) -> None:
     if seen and seen != as_seen(found):
         raise Refusal("Levels of this subject changed since you saw them.", "Look at them as they are now.")
-    return subject, found
 
 
 def _confirm(found: list[MeasuredSeries], reason: str, actor: User | None) -> None:

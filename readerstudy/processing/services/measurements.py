@@ -10,7 +10,7 @@ from readerstudy.audit import services as audit
 from readerstudy.faults import Refusal
 from readerstudy.free_text import kept_text
 from readerstudy.processing.levels import names
-from readerstudy.processing.models import Series, Structure
+from readerstudy.processing.models import MeasuredSeries, Series, Structure
 from readerstudy.processing.policies import may_correct_measurements
 from readerstudy.studies.models import Study, Subject
 from readerstudy.studies.policies import require_coordinator
@@ -21,7 +21,8 @@ EXCLUSION = ["excluded_reason", "excluded_by", "excluded_at"]
 
 @transaction.atomic
 def correct_level(*, structure_id: int, level: int, reason: str, actor: User) -> Structure:
-    """Say which level a structure is, and why. The level that it was found as takes a correction back.
+    """Say which level a structure is, and why. The level that it was found as takes a correction back. That the count
+    was confirmed holds no longer, in no arm.
 
     Raises Refusal without a reason, for a level that there is not, that it has already or that another structure of the
     series has, and after the lock.
@@ -46,7 +47,9 @@ def correct_level(*, structure_id: int, level: int, reason: str, actor: User) ->
     structure.corrected_reason = "" if level == found else reason
     structure.beyond, structure.left_out_by_shift = 0, False
     structure.save(update_fields=["corrected_level", "corrected_reason", "beyond", "left_out_by_shift"])
-    _record(structure, actor, "processing.level_corrected", before=before, after=level, reason=reason)
+    series = structure.measured.series
+    doubted = doubted_again(series.subject_id, series.sequence_id)
+    _record(structure, actor, "processing.level_corrected", before=before, after=level, reason=reason, **doubted)
     return structure
 
 
@@ -117,6 +120,19 @@ def hold_measurements(study_id: UUID, subject_id: UUID, actor: User) -> None:
     require_coordinator(actor, study)
     if not may_correct_measurements(study):
         raise Refusal(f"The study is {study.get_state_display()}.", "Measurements are fixed since the lock.")
+
+
+def doubted_again(subject_id: UUID, sequence_id: UUID) -> dict[str, str]:
+    """Take back that the count was confirmed, since what was confirmed stands otherwise now. Returns what the trail is
+    told of it: with which reason it had been; nothing if it had not."""
+    held = MeasuredSeries.objects.filter(
+        series__subject=subject_id, series__sequence=sequence_id, series__is_current=True
+    )
+    reason = held.exclude(count_confirmed_reason="").values_list("count_confirmed_reason", flat=True).first()
+    if reason is None:
+        return {}
+    held.update(count_confirmed_reason="", count_confirmed_by=None, count_confirmed_at=None)
+    return {"count_no_longer_confirmed": reason}
 
 
 def _record(structure: Structure, actor: User, action: str, **details: object) -> None:

@@ -120,6 +120,16 @@ def test_only_the_subject_and_sequence_are_confirmed():
     assert unsure(graded) == dict.fromkeys(ARMS, 6)
 
 
+def test_that_arms_were_named_apart_can_be_settled_without_another_doubt():
+    graded = measured_rows()
+    structure(graded, 5).delete()
+    Structure.objects.filter(pk=structure(graded, 6).pk).update(matched_level=5)
+    assert group(graded)["count"]["unsure"] and group(graded)["attention"] > 1
+    before = group(graded)["attention"]
+    confirm(graded)
+    assert group(graded)["attention"] == before - 1
+
+
 def test_that_arms_were_named_apart_is_settled_too(graded):
     one = structure(graded, 6)
     Structure.objects.filter(pk=structure(graded, 5).pk).delete()
@@ -138,13 +148,33 @@ def test_a_level_that_was_corrected_is_unsure_no_longer_and_the_others_are(grade
     assert unsure(graded) == {"Standard": 6, "Fast": 4, "Fast DL50": 6}
 
 
+def test_a_corrected_level_takes_the_confirmation_back_and_the_trail_says_so(graded):
+    structure(graded, 6, arm="Standard").delete()
+    confirm(graded)
+    services.correct_level(
+        structure_id=structure(graded, 5, arm="Standard").pk, level=6, reason="lower", actor=graded.coordinator
+    )
+    assert group(graded)["count"]["confirmed"] is None
+    assert corrections(graded)[-1].details["count_no_longer_confirmed"] == REASON
+    assert first_broken_link(graded.study.pk) is None
+
+
+def test_what_is_corrected_as_a_whole_is_settled_on_the_page_as_in_the_tables(graded):
+    shift(graded, UP)
+    assert unsure(graded) == dict.fromkeys(ARMS, 0)
+    assert not group(graded)["count"]["unsure"] and group(graded)["attention"] == 0
+    shift(graded, DOWN)
+    assert group(graded)["count"]["unsure"] and group(graded)["attention"] == len(ARMS)
+
+
 @pytest.mark.parametrize("arm", [None, "Fast"])
 def test_a_shift_takes_the_confirmation_back_in_every_arm(graded, arm):
     confirm(graded)
     shift(graded, UP, arm)
     assert group(graded)["count"]["confirmed"] is None
-    assert group(graded)["attention"] >= len(ARMS)
+    assert corrections(graded)[-1].details["count_no_longer_confirmed"] == REASON
     shift(graded, DOWN, arm)
+    assert "count_no_longer_confirmed" not in corrections(graded)[-1].details
     assert unsure(graded) == dict.fromkeys(ARMS, 6)
     assert confirm(graded) == list(ARMS)
 
@@ -189,6 +219,7 @@ def test_who_saw_other_levels_does_not_confirm_these(graded):
 def test_a_count_is_confirmed_once(graded):
     confirm(graded)
     refused(graded, "coordinator confirmed this count already", lambda: confirm(graded, reason="again"))
+    refused(graded, "coordinator confirmed this count already", lambda: confirm(graded, seen="0" * 16))
 
 
 def test_nothing_found_is_nothing_to_confirm(graded):

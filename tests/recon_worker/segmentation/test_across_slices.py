@@ -207,3 +207,21 @@ def test_a_disc_may_be_seen_unsteadily_from_slice_to_slice_and_what_is_beside_a_
     depth = np.stack([ndimage.distance_transform_edt(section) for section in pieces])
     label = joined(pieces, depth, (20.0, 1.0, 1.0), kind)
     assert int((label == label[0, 25, 15]).any(axis=(1, 2)).sum()) == kept
+
+
+@pytest.mark.parametrize("sides", [(6,), (6, 7), (1, 2)])
+def test_a_crushed_body_does_not_grow_into_the_muscle_beside_it(sides):
+    """Of five bodies the third has a third of the height; in outer slices a network sees muscle beside it."""
+    mask = np.zeros((9, 200, 80), dtype=bool)
+    for index in range(9):
+        narrow = 2 * abs(index - 4)
+        for top, height in ((10, 24), (44, 24), (78, 9), (97, 24), (131, 24)):
+            mask[index, top : top + height, 20 + narrow : 52 - narrow] = True
+    clean = structures(mask)
+    for index in sides:
+        mask[index, 76:89, 4:70] = True
+    found = structures(mask)
+    assert [one.sum() for one in found[:2] + found[3:5]] == [one.sum() for one in clean[:2] + clean[3:5]]
+    for index in sides:  # by no more than 3 mm a slice, corners are rounded
+        inner = found[2][index + (1 if index < 4 else -1)]
+        assert ndimage.distance_transform_edt(~inner)[found[2][index]].max() < 3.5

@@ -61,11 +61,17 @@ def test_the_edge_is_as_near_in_millimetres_whatever_the_pixels(turned):
 PADDING = {
     "zeros": lambda image, outside: np.where(outside, 0, image),
     "zeros before a rescale intercept": lambda image, outside: np.where(outside, 0, image) * 2.5 - 7,
+    "zeros before a large one": lambda image, outside: np.where(outside, 0, image) * 5 - 400,
+    "zeros, and single voxels below": lambda image, outside: np.where(outside, -20 * (_noise(image) > 0.999), image),
     "the noise of a grey level": lambda image, outside: np.where(
         outside, np.random.default_rng(1).integers(0, 2, image.shape), image
     ),
     "letters in a corner": lambda image, outside: np.where(outside & ~_letters(image.shape), 0, image),
 }
+
+
+def _noise(image: np.ndarray) -> np.ndarray:
+    return np.random.default_rng(2).uniform(0, 1, image.shape)
 
 
 def _letters(shape: tuple[int, ...]) -> np.ndarray:
@@ -142,7 +148,7 @@ def test_a_vessel_in_front_of_the_spine_is_no_void_and_a_plate_in_the_bodies_is(
     rows = np.flatnonzero(seen_from_the_side.any(axis=1))
     front = np.interp(np.arange(len(seen_from_the_side)), rows, np.argmax(seen_from_the_side[rows], axis=1))
     columns = np.arange(seen_from_the_side.shape[1])[None]
-    for begins, states in ((-12, {"measured"}), (0, {"excluded"})):
+    for begins, states in ((-14, {"measured"}), (0, {"excluded"})):
         dark = (columns >= front[:, None] + begins) & (columns < front[:, None] + begins + 12)
         dark = dark & (np.abs(np.arange(len(spine.bodies)) - 6.5) < 5)[:, None, None]
         parts = [np.where(dark, 0, spine.volume.array), seen(spine.discs), seen(spine.bodies)]
@@ -158,3 +164,34 @@ def test_a_vessel_in_front_of_the_spine_is_no_void_and_a_plate_in_the_bodies_is(
         found = structures_of(Volume(image, affine, spine.volume.slice_thickness_mm), discs, bodies)
         assert {one.state for one in found.structures} == states
         assert any("void" in flag for one in found.structures for flag in one.flags) == (states == {"excluded"})
+
+
+@pytest.mark.parametrize("drawn_around", [False, True])
+@pytest.mark.parametrize("dark_front", [False, True])
+def test_metal_at_the_front_of_a_body_is_no_vessel(drawn_around: bool, dark_front: bool):
+    """Also where all in front is dark, as after saturation, and where the network draws around it in every slice."""
+    spine = labelled_spine(1)
+    at = np.argwhere(spine.bodies == 4)
+    _, row, _ = at.mean(axis=0)
+    rows, columns = np.ogrid[: spine.bodies.shape[1], : spine.bodies.shape[2]]
+    metal = (np.abs(rows - row) < 8) & (columns < at[:, 2].min() + 14) & (columns > at[:, 2].min() - 6)
+    metal = metal & (np.abs(np.arange(len(spine.bodies)) - 6.5) < 5)[:, None, None]
+    image = np.where(metal, 0, spine.volume.array)
+    if dark_front:
+        front = np.argmax((spine.bodies > 0).any(axis=0), axis=1)
+        image = np.where(columns < np.where(front > 0, front, at[:, 2].min())[:, None] - 4, 0, image)
+        image[[0, -1]] = spine.volume.array[[0, -1]]
+    bodies = np.where(metal, 0, spine.bodies) if drawn_around else spine.bodies
+    found = structures_of(spine.volume.with_array(image.astype(np.float32)), seen(spine.discs), seen(bodies))
+    states = {one.name: one.state for one in found.structures}
+    assert states["L3"] == "excluded"
+    assert states["L1"] == states["L5"] == states["L1-L2"] == states["L4-L5"] == "measured"
+
+
+def test_a_rescale_intercept_far_below_zero_makes_no_void():
+    spine = labelled_spine(1)
+    image = spine.volume.array.copy()
+    image[:, :, :5] = 0
+    found = structures_of(spine.volume.with_array(image * 10 - 800), seen(spine.discs), seen(spine.bodies))
+    assert {one.state for one in found.structures} == {"measured"}
+    assert not any(one.flags for one in found.structures)

@@ -24,6 +24,8 @@ NO_CALL_TO_LOOK = (
     "Pixels of", "With another piece",
 )  # fmt: skip
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
+PLAIN_FLAG = "it is large in an outermost slice"
+"""So begins what is said of a structure and calls no look: it is so of most in a narrow slab, and nothing corrects it."""
 OF_THE_COUNT = (
     "The count of the levels needs a look", "All structures lie", "Left out, since once matched",
 )  # fmt: skip
@@ -287,7 +289,8 @@ def _cell(
         cut = one.state == Structure.State.CUT  # its state says so
         # A doubt about the count is one of the whole series, and marked there.
         doubts = [flag for flag in one.flags if LEVEL_UNSURE in flag]
-        looks = [flag for flag in one.flags if flag not in doubts and not (cut and "field of view" in flag)]
+        plain = [flag for flag in one.flags if flag.startswith(PLAIN_FLAG)]
+        looks = [flag for flag in one.flags if flag not in doubts + plain and not (cut and "field of view" in flag)]
         if one.matched_level and not one.corrected_level:
             renamed = f"named {names(kind)[one.level]} in its own series, matched by position"
             (doubts if one.measured.count_confirmed_reason else looks).append(renamed)
@@ -309,7 +312,7 @@ def _cell(
             {
                 "structure": one,
                 "value": None if value is None else f"{float(value):.{DIGITS[kind]}f}",
-                "notes": [*told, *doubts, *looks],
+                "notes": [*told, *plain, *doubts, *looks],
                 "look": bool(looks) and not one.excluded_reason,
                 "excluded": one.excluded_reason,
             }

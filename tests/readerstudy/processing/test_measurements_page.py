@@ -13,6 +13,7 @@ from readerstudy.processing import measurements
 from readerstudy.processing.levels import names
 from readerstudy.processing.models import MeasuredSeries, Structure
 from readerstudy.processing.policies import OBJECTS
+from recon_worker.segmentation.segment import A_SMALL_VOID, GOES_ON
 from tests.readerstudy.builders import logged_in, make_study, make_user
 from tests.readerstudy.processing.measured_rows import (
     ARMS,
@@ -404,6 +405,15 @@ def test_what_is_remarked_on_a_series_is_to_be_looked_at_once(graded):
     assert measurements.page(graded.study)["attention"] == 1
     assert "Nothing stands out." not in words_of(shown(graded)).split("P01 ·")[0]
     assert shown(graded).count('class="remark look"') == 2
+
+
+def test_what_is_large_in_an_outermost_slice_is_said_and_calls_no_look(graded):
+    """In the words of the recon worker, which the web does not import."""
+    Structure.objects.filter(pk=structure(graded, 3).pk).update(flags=[GOES_ON])
+    assert notes(cells(graded)[3, "Fast"]) == [GOES_ON]
+    assert measurements.page(graded.study)["attention"] == 0
+    Structure.objects.filter(pk=structure(graded, 3).pk).update(flags=[GOES_ON, A_SMALL_VOID])
+    assert measurements.page(graded.study)["attention"] == 1
 
 
 def test_what_is_remarked_on_several_arms_is_said_once(graded):

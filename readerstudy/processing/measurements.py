@@ -25,7 +25,7 @@ NO_CALL_TO_LOOK = (
 )  # fmt: skip
 """How remarks on a series begin that count nothing: marked at their structures, or nothing to correct."""
 PLAIN_FLAG = "it is large in an outermost slice"
-"""So begins what is said of a structure and calls no look: it is so of most in a narrow slab, and nothing corrects it."""
+"""So begins what is said of a structure and calls no look: it is true of most in a narrow slab, whoever looks."""
 OF_THE_COUNT = (
     "The count of the levels needs a look", "All structures lie", "Left out, since once matched",
 )  # fmt: skip

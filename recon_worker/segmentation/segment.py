@@ -46,8 +46,7 @@ CONFIDENT = 0.5
 MOST_NEGATIVE = 0.5
 """Of all voxels: a rescale intercept below zero makes some of the background negative."""
 MOST_PIXEL_MM, COARSE_PIXEL_MM = 4.0, 1.5
-"""In plane. The networks see 1 mm pixels: what is coarser is less exact, and in pixels of 6 mm they found 2.5 mm of a
-disc of 13.4."""
+"""In plane. The networks see 1 mm pixels: what is coarser is less exact, and of the largest a disc has two or three."""
 
 
 @dataclass(frozen=True)

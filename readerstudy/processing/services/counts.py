@@ -60,7 +60,11 @@ def confirm_count(*, subject_id: UUID, sequence_id: UUID, reason: str, actor: Us
     if all(one.count_confirmed_reason for one in found):
         raise Refusal(f"{found[0].count_confirmed_by} confirmed this count already.", "There is nothing left to do.")
     _require_as_seen(all_arms, seen)
-    _confirm(found, reason, actor)
+    now = timezone.now()
+    for measured in found:
+        measured.count_confirmed_reason, measured.count_confirmed_by = reason, actor
+        measured.count_confirmed_at = now
+    MeasuredSeries.objects.bulk_update(found, CONFIRMATION)
     return _recorded(subject, found, actor, "processing.count_confirmed", reason=reason)
 
 
@@ -73,7 +77,7 @@ def doubt_count(*, subject_id: UUID, sequence_id: UUID, actor: User) -> list[str
     if not found:
         return []
     reason = found[0].count_confirmed_reason
-    _confirm(found, "", None)
+    doubted_again(subject.pk, sequence_id)
     return _recorded(subject, found, actor, "processing.count_doubted", reason=reason)
 
 
@@ -157,14 +161,6 @@ def _held(subject_id: UUID, sequence_id: UUID, actor: User) -> tuple[Subject, li
 def _require_as_seen(found: list[MeasuredSeries], seen: str) -> None:
     if seen and seen != as_seen(found):
         raise Refusal("Levels of this subject changed since you saw them.", "Look at them as they are now.")
-
-
-def _confirm(found: list[MeasuredSeries], reason: str, actor: User | None) -> None:
-    now = timezone.now() if actor else None
-    for measured in found:
-        measured.count_confirmed_reason, measured.count_confirmed_by = reason, actor
-        measured.count_confirmed_at = now
-    MeasuredSeries.objects.bulk_update(found, CONFIRMATION)
 
 
 def _recorded(subject: Subject, found: list[MeasuredSeries], actor: User, action: str, *, reason: str) -> list[str]:
